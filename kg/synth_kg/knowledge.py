@@ -1,0 +1,273 @@
+"""The graph behind the reviewed tables: what may be asked, and on what grounds.
+
+`Knowledge` joins a graph with the tables. An edge counts only where the tables keep it: a
+finding of a disease needs an edge that states it, a 'keep' line for the finding, and a
+'typical' line for the pair. What the tables do not say is unknown, never false: a disease is
+ruled out by a finding only on one of the four grounds below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from synth_kg.aliases import share_stem
+from synth_kg.bundle import bundled_graph, bundled_hash
+from synth_kg.graph import Edge, Graph
+from synth_kg.tables import Disease, Finding, Separator, Tables, Typical, load_tables
+
+STATES_FINDING = ("has_symptom", "characterized_by", "presents")
+"""Relations by which a source states a finding of a disease, the most explicit first."""
+
+
+_PACE = {
+    "hours": (0,), "days": (1,), "weeks": (2,), "months": (3,), "years": (4,), "attacks": (0, 3, 4),
+}  # fmt: skip
+
+
+class Clue(NamedTuple):
+    """A finding that a stem may use for a disease: the edge that states it and the line that keeps it."""
+
+    finding: Finding
+    typical: Typical
+    edge: Edge
+
+
+class Ground(NamedTuple):
+    """Why a disease is not the answer.
+
+    kind:
+        'separator': a line of separators.tsv tells the pair apart by this finding.
+        'never': typical.tsv says that the finding speaks against the disease.
+        'absent': the stem denies a finding that nearly every patient with the disease has.
+        'reach': the finding arises in organ systems that the disease does not touch.
+    """
+
+    kind: str
+    disease: str
+    finding: str
+    refs: tuple[str, ...]
+    """Refs of the table lines that it rests on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """A graph, the reviewed tables and the name of both together."""
+
+    graph: Graph
+    tables: Tables
+    name: str
+
+    @cached_property
+    def clues(self) -> dict[str, tuple[Clue, ...]]:
+        """Disease -> its usable findings, in the order of typical.tsv."""
+        return {
+            disease: tuple(self._clues_of(disease, entries.values()))
+            for disease, entries in self.tables.typical.items()
+        }
+
+    def _clues_of(self, disease: str, entries: Iterable[Typical]) -> Iterable[Clue]:
+        stated = self.stated(disease)
+        for entry in entries:
+            edge = stated.get(entry.finding)
+            if entry.verdict == "typical" and edge is not None:
+                yield Clue(self.tables.findings[entry.finding], entry, edge)
+
+    def stated(self, disease: str) -> dict[str, Edge]:
+        """Finding -> the edge by which the graph states it for a disease."""
+        found: dict[str, Edge] = {}
+        for edge in self.graph.out(("Disease", disease), *STATES_FINDING):
+            for finding in self.findings_of(edge):
+                found.setdefault(finding, edge)
+        return found
+
+    def findings_of(self, edge: Edge) -> tuple[str, ...]:
+        """The findings that the table's terms read in an edge's tail."""
+        phrase = self.graph.name(edge.tail).casefold()
+        return (
+            self._terms.get(edge.tail[1], ())
+            + self._terms.get(phrase, ())
+            + self._terms.get(f"{edge.head[1]}#{phrase}".casefold(), ())
+        )
+
+    @cached_property
+    def _terms(self) -> dict[str, tuple[str, ...]]:
+        index: dict[str, tuple[str, ...]] = {}
+        for finding in self.tables.findings.values():
+            if finding.verdict != "keep":
+                continue
+            for term in finding.terms:
+                key = term.split(" ", 1)[0] if term.startswith("MESH:") else term.casefold()
+                index[key] = (*index.get(key, ()), finding.finding)
+        return index
+
+    @cached_property
+    def broader(self) -> dict[str, frozenset[str]]:
+        """Finding -> every finding that contains it."""
+
+        def above(name: str) -> frozenset[str]:
+            parents = self.tables.findings[name].parents
+            return frozenset(parents).union(*(above(parent) for parent in parents))
+
+        return {name: above(name) for name in self.tables.findings}
+
+    def related(self, one: str, other: str) -> bool:
+        """Whether two findings are the same or one contains the other."""
+        return one == other or one in self.broader[other] or other in self.broader[one]
+
+    def explains(self, disease: str, finding: str) -> bool:
+        """Whether the tables call the finding, or one broader or narrower, typical or occasional."""
+        entries = self.tables.typical.get(disease, {})
+        own = entries.get(finding)
+        if own is not None:
+            return own.verdict != "never ask"
+        return any(e.verdict != "never ask" and self.related(e.finding, finding) for e in entries.values())
+
+    def grounds(
+        self, rival: str, answer: str, present: Sequence[str], absent: Sequence[str] = ()
+    ) -> tuple[Ground, ...]:
+        """Every positive ground on which `rival` is not the answer, strongest kind first."""
+        found: list[Ground] = []
+        entries = self.tables.typical.get(rival, {})
+        for finding in present:
+            separator = self.tables.separators.get((answer, rival, finding))
+            if separator is not None:
+                found.append(Ground("separator", rival, finding, (separator.ref,)))
+            elif finding in entries and entries[finding].verdict == "never ask":
+                found.append(Ground("never", rival, finding, (entries[finding].ref,)))
+            elif self.out_of_reach(rival, finding):
+                refs = (self.tables.diseases[rival].ref, self.tables.findings[finding].ref)
+                found.append(Ground("reach", rival, finding, refs))
+        found += [
+            Ground("absent", rival, finding, (entries[finding].ref,))
+            for finding in absent
+            if finding in entries and entries[finding].cardinal
+        ]
+        order = ("separator", "never", "absent", "reach")
+        return tuple(sorted(found, key=lambda ground: order.index(ground.kind)))
+
+    def out_of_reach(self, disease: str, finding: str) -> bool:
+        """Whether the finding arises only in organ systems that the disease does not touch."""
+        sites = set(self.tables.findings[finding].sites)
+        reach = set(self.tables.diseases[disease].reach)
+        if not sites or "any" in sites | reach or finding in self.tables.typical.get(disease, {}):
+            return False
+        return not sites & reach and not self.explains(disease, finding)
+
+    def denies(self, disease: str, finding: str) -> bool:
+        """Whether a stem about `disease` may say that the patient does not have `finding`."""
+        entry = self.tables.typical.get(disease, {}).get(finding)
+        if entry is not None:
+            return entry.verdict == "never ask"
+        return not self.explains(disease, finding)
+
+    def unexplained(self, disease: str, present: Iterable[str]) -> tuple[str, ...]:
+        """The findings that the tables do not let the disease explain."""
+        return tuple(finding for finding in present if not self.explains(disease, finding))
+
+    @lru_cache(maxsize=None)  # noqa: B019  (a Knowledge lives as long as the process)
+    def kind_of(self, one: str, other: str) -> bool:
+        """Whether two diseases are the same, or one is a kind of the other."""
+        left, right = ("Disease", one), ("Disease", other)
+        return one == other or left in self.graph.ancestors(right) or right in self.graph.ancestors(left)
+
+    def kin(self, one: str, other: str) -> bool:
+        """Whether two diseases may not be offered together: lookalikes, or one a kind of the other."""
+        return (
+            self.kind_of(one, other)
+            or other in self.tables.diseases[one].lookalikes
+            or one in self.tables.diseases[other].lookalikes
+        )
+
+    def same_pace(self, one: str, other: str) -> bool:
+        """Whether two diseases can run the same course: at most one step apart from hours to years."""
+        left, right = (_PACE[self.tables.diseases[name].course] for name in (one, other))
+        return any(abs(a - b) <= 1 for a in left for b in right)
+
+    @lru_cache(maxsize=None)  # noqa: B019
+    def department(self, disease: str) -> str:
+        """The department of the nearest term of departments.tsv, upward in the hierarchy."""
+        own = self.tables.departments.get(disease)
+        if own:
+            return own
+        distances = self.graph.ancestors(("Disease", disease))
+        listed = [(hops, key[1]) for key, hops in distances.items() if key[1] in self.tables.departments]
+        return self.tables.departments[min(listed)[1]] if listed else "unknown"
+
+    def agent_edge(self, disease: str) -> Edge | None:
+        """The edge that states the agent which the infections table words."""
+        return self._infection_edge(disease, "has_material_basis_in", "agent_term")
+
+    def route_edge(self, disease: str) -> Edge | None:
+        """The edge that states the route which the infections table words."""
+        return self._infection_edge(disease, "transmitted_by", "route_term")
+
+    def _infection_edge(self, disease: str, relation: str, column: str) -> Edge | None:
+        infection = self.tables.infections.get(disease)
+        wanted = str(getattr(infection, column)).casefold() if infection else ""
+        if not wanted:
+            return None
+        edges = self.graph.out(("Disease", disease), relation)
+        return next((edge for edge in edges if wanted in self.graph.name(edge.tail).casefold()), None)
+
+    def typical_in(self, disease: str, finding: str) -> bool:
+        """Whether the tables call the finding typical of the disease."""
+        entry = self.tables.typical.get(disease, {}).get(finding)
+        return entry is not None and entry.verdict == "typical"
+
+    def named_alike(self, disease: str, text: str) -> bool:
+        """Whether a text shares a name stem with the name of the disease."""
+        infection = self.tables.infections.get(disease)
+        node = self.graph.nodes.get(("Disease", disease))
+        profile = self.tables.diseases.get(disease)
+        names = (infection and infection.name, node and node.name, profile and profile.name)
+        return any(share_stem(name, text) for name in names if name)
+
+    @cached_property
+    def treatable(self) -> tuple[str, ...]:
+        """Diseases for which the graph holds a drug of every mainstay class of the table."""
+        return tuple(
+            disease
+            for disease, mainstay in self.tables.mainstays.items()
+            if set(mainstay.classes) <= {self.tables.drugs[d].drug_class for d in self.drugs_for(disease)}
+        )
+
+    def drugs_for(self, disease: str) -> dict[str, Edge]:
+        """Current drugs used in the care of a disease, with the edge that says so."""
+        return {
+            edge.head[1]: edge
+            for edge in self.graph.into(("Disease", disease), "treats", "palliates")
+            if self.tables.drugs[edge.head[1]].status == "current"
+            and disease not in self.tables.drugs[edge.head[1]].never_for
+        }
+
+    def class_edge(self, drug: str) -> Edge | None:
+        """An edge of the graph that agrees with the table on a drug's class."""
+        group = self.tables.classes.get(self.tables.drugs[drug].drug_class)
+        edges = self.graph.into(("Drug", drug), "includes")
+        wanted = group.pcic if group else ()
+        return next((edge for edge in edges if self.graph.name(edge.head) in wanted), None)
+
+    def separators_of(self, disease: str) -> list[Separator]:
+        """The lines that favor a disease over a lookalike."""
+        return [s for s in self.tables.separators.values() if s.favors == disease]
+
+    def aliases(self, disease: str) -> tuple[str, ...]:
+        """Every name of a disease: the tables', the ontology's and its exact synonyms."""
+        names = [self.tables.diseases[disease].name] if disease in self.tables.diseases else []
+        node = self.graph.nodes.get(("Disease", disease))
+        if node is not None:
+            names += [node.name, *node.synonyms]
+        return tuple(dict.fromkeys(names))
+
+    def profile(self, disease: str) -> Disease:
+        """The tables' line for a disease."""
+        return self.tables.diseases[disease]
+
+
+@lru_cache(maxsize=1)
+def bundled() -> Knowledge:
+    """The knowledge that ships with the package, read once."""
+    return Knowledge(bundled_graph(), load_tables(), bundled_hash())

@@ -1,0 +1,105 @@
+"""Form: whether a row is whole, says its answer once and where it should, and gives nothing away."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from synth.checks.concepts import fault, wrong_options
+from synth.sample import Finding, Sample
+from synth_kg.aliases import named_in, normal, share_stem
+
+if TYPE_CHECKING:
+    from synth.checks import Context
+
+_RESIDUE = re.compile(r"\{\{|\}\}|\{%|\bNone\b|\bUndefined\b|  |\.\.|,,| \.| ,")
+_SENTENCE = re.compile(r"[.?!]\s+|\n+")
+
+
+def schema(sample: Sample, _context: Context) -> Iterator[Finding]:
+    """Nothing empty, no leftovers of a template, options lettered from A and the answer among them."""
+    for place in ("question", "reasoning", "response"):
+        text = getattr(sample, place)
+        if not text.strip():
+            yield fault("empty", place)
+        elif _RESIDUE.search(text):
+            yield fault(f"leftover of a template: '{_RESIDUE.search(text).group(0)}'", place)  # type: ignore[union-attr]
+        elif not text.strip().endswith((".", "?", "!")):
+            yield fault("cut off before its end", place)
+    if sample.reasoning != " ".join(step.text for step in sample.steps):
+        yield fault("the reasoning is not the sequence of its steps", "reasoning")
+    if sample.options is not None:
+        letters = "".join(sample.options)
+        if letters != "ABCDEFGH"[: len(letters)] or len(letters) < 2:
+            yield fault("options are not lettered from A", "options")
+        if sample.answer.option is None or sample.options.get(sample.answer.option) != sample.answer.text:
+            yield fault("the answer is not the text of its option", "answer")
+    elif sample.answer.option is not None:
+        yield fault("an answer option without options", "answer")
+
+
+def leak(sample: Sample, context: Context) -> Iterator[Finding]:
+    """The stem neither names the answer nor shares a telling word with it that no other option shares."""
+    if sample.genre in {"explainer", "calculation"}:
+        return
+    names = (sample.answer.text, *sample.answer.aliases)
+    found = named_in(sample.question, names)
+    if found:
+        yield fault(f"the stem names the answer: '{found}'", "question")
+    elif sample.topic in {"diagnosis", "pathogen"} and share_stem(sample.question, sample.answer.text):
+        others = wrong_options(sample).values()
+        if not any(share_stem(sample.question, other) for other in others):
+            yield fault("the stem shares a telling word with the answer alone", "question")
+
+
+def answered(sample: Sample, _context: Context) -> Iterator[Finding]:
+    """The reasoning ends in the answer, does not begin with it, and the response gives it."""
+    if sample.genre == "explainer":
+        return
+    answer = normal(sample.answer.text)
+    last, first = normal(sample.steps[-1].text), normal(sample.steps[0].text)
+    if f" {answer} " not in f" {last} ":
+        yield fault("the reasoning does not end in the answer", "steps")
+    letter = sample.answer.option
+    if letter and not re.search(rf"\b{letter}\b", sample.steps[-1].text):
+        yield fault("the reasoning does not end in the answer's letter", "steps")
+    if sample.topic in {"diagnosis", "pathogen"} and f" {answer} " in f" {first} ":
+        yield fault("the answer is given before it is argued for", "steps.0")
+    if f" {answer} " not in f" {normal(sample.response)} ":
+        yield fault("the response does not give the answer", "response")
+
+
+def argued(sample: Sample, _context: Context) -> Iterator[Finding]:
+    """Every option is dealt with in the reasoning."""
+    text = f" {normal(sample.reasoning)} "
+    for letter, option in wrong_options(sample).items():
+        if f" {_core(option)} " not in text:
+            yield fault(f"option {letter} is never weighed", f"options.{letter}")
+
+
+def _core(option: str) -> str:
+    words = normal(option).split()
+    return " ".join(words[1:] if words[:1] in (["a"], ["an"], ["the"]) else words)
+
+
+def length(sample: Sample, context: Context) -> Iterator[Finding]:
+    """Long enough to argue, not longer than a reader bears; explainers carry their text in the response."""
+    words = len(sample.reasoning.split())
+    if sample.genre != "explainer" and words < context.bounds.min_reasoning_words:
+        yield fault(f"only {words} words of reasoning", "reasoning")
+    if words > context.bounds.max_reasoning_words:
+        yield fault(f"{words} words of reasoning", "reasoning")
+
+
+def repetition(sample: Sample, _context: Context) -> Iterator[Finding]:
+    """No sentence and no claim is said twice."""
+    sentences = Counter(normal(part) for part in _SENTENCE.split(sample.reasoning) if len(part.split()) > 4)
+    twice = next((text for text, count in sentences.items() if count > 1), None)
+    if twice:
+        yield fault(f"said twice: '{twice[:60]}'", "reasoning")
+    claims = Counter(claim.text for step in sample.steps for claim in step.claims)
+    again = next((text for text, count in claims.items() if count > 1), None)
+    if again and not twice:
+        yield fault(f"claimed twice: '{again[:60]}'", "steps")

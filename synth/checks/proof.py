@@ -1,0 +1,130 @@
+"""Proof: the stem states what the edges say, citations hold, and prose says nothing beyond them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from synth.checks.concepts import fault, stem_findings, wrong_options
+from synth.claims import same
+from synth.sample import Finding, Sample
+from synth_kg.aliases import normal
+
+if TYPE_CHECKING:
+    from synth.checks import Context
+
+_WORD = re.compile(r"[a-z]+")
+_LETTERS = frozenset("abcdefgh")
+_RECIPES = {
+    "vignette": "vignette", "open": "vignette", "multihop": "vignette", "reverse": "reverse",
+    "compare": "compare", "calculation": "calculation", "explainer": "explainer",
+}  # fmt: skip
+_CHOICES = {"pathogen": "pathogen", "route": "route", "finding": "finding", "drug class": "drugs"}
+
+
+def recipe_of(sample: Sample) -> str:
+    """The template folder of a row."""
+    return _RECIPES.get(sample.genre) or _CHOICES.get(sample.topic, "")
+
+
+def stem(sample: Sample, context: Context) -> Iterator[Finding]:
+    """A vignette states at least three findings, each by an edge that the tables keep."""
+    if recipe_of(sample) != "vignette":
+        return
+    found = stem_findings(sample, context.knowledge)
+    if len(found) < 3:
+        yield fault(f"only {len(found)} findings of the stem stand in the evidence", "question")
+    cited = {item.ref for item in sample.seed.evidence}
+    entries = context.knowledge.tables.typical.get(sample.seed.anchor, {})
+    for name in found:
+        if name not in entries or entries[name].verdict != "typical" or entries[name].ref not in cited:
+            yield fault(f"no cited line calls '{name}' typical", "seed.evidence")
+
+
+def citations(sample: Sample, context: Context) -> Iterator[Finding]:
+    """Every cited id exists and says what the claim says, and the claim stands in its step."""
+    evidence = {item.id: item for item in sample.seed.evidence}
+    if len(evidence) != len(sample.seed.evidence):
+        yield fault("two pieces of evidence have one id", "seed.evidence")
+    for number, step in enumerate(sample.steps):
+        text = step.text.casefold()
+        for claim in step.claims:
+            place = f"steps.{number}"
+            missing = [ident for ident in claim.evidence if ident not in evidence]
+            if missing or not claim.evidence:
+                yield fault(f"cites {', '.join(missing) or 'nothing'}", place)
+            elif claim.text.casefold() not in text:
+                yield fault(f"the step does not say '{claim.text[:60]}'", place, *claim.evidence)
+            elif context.claims.judge(claim.text, [evidence[i] for i in claim.evidence]) != claim.verdict:
+                yield fault(f"the evidence does not say '{claim.text[:60]}'", place, *claim.evidence)
+
+
+def prose(sample: Sample, context: Context) -> Iterator[Finding]:
+    """What stands between the claims only connects: words of the templates and names of the row."""
+    if sample.generator.engine != "grounded":
+        return
+    known = _connectives(context, recipe_of(sample)) | _names(sample, context) | _LETTERS
+    for number, step in enumerate(sample.steps):
+        left = _without(step.text, [claim.text for claim in step.claims])
+        strange = [word for word in _WORD.findall(left) if word not in known]
+        if strange:
+            yield fault(f"says '{strange[0]}' without a claim", f"steps.{number}")
+    sayable = sorted(_sayable(sample, context), key=len, reverse=True)
+    left = _without(sample.response, sayable)
+    strange = [word for word in _WORD.findall(left) if word not in known]
+    if strange:
+        yield fault(f"says '{strange[0]}', which no evidence of the row says", "response")
+
+
+def _without(text: str, claims: list[str]) -> str:
+    left = text.casefold()
+    for claim in claims:
+        left = left.replace(claim.casefold(), " ")
+    return left
+
+
+def _sayable(sample: Sample, context: Context) -> set[str]:
+    """Every wording of the evidence that the reasoning cites."""
+    evidence = {item.id: item for item in sample.seed.evidence}
+    found: set[str] = set()
+    for step in sample.steps:
+        for claim in step.claims:
+            items = [evidence[ident] for ident in claim.evidence if ident in evidence]
+            found |= context.claims.sayable(items)
+    return {same(text) for text in found}
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(context_prompts: object, recipe: str) -> frozenset[str]:
+    folder = context_prompts.folder / recipe  # type: ignore[attr-defined]
+    text = " ".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.j2")))
+    return frozenset(_WORD.findall(text.casefold()))
+
+
+def _connectives(context: Context, recipe: str) -> frozenset[str]:
+    return _vocabulary(context.claims.prompts, recipe)
+
+
+def _names(sample: Sample, context: Context) -> set[str]:
+    """Words of the names that a row may mention: options, answer, diseases and findings of its evidence."""
+    texts = [sample.answer.text, *wrong_options(sample).values()]
+    rows = context.knowledge.tables.rows
+    for item in sample.seed.evidence:
+        row = rows.get(item.ref)
+        for field in ("name", "clinical", "agent", "route", "drug", "statement", "disease"):
+            value = getattr(row, field, None)
+            if isinstance(value, str):
+                texts.append(value)
+        finding = getattr(row, "finding", None)
+        if isinstance(finding, str) and finding in context.knowledge.tables.findings:
+            texts.append(context.knowledge.tables.findings[finding].clinical)
+        disease = getattr(row, "disease", None)
+        if isinstance(disease, str) and disease in context.knowledge.tables.diseases:
+            texts.append(context.knowledge.tables.diseases[disease].name)
+        texts.append(item.source)
+    if sample.genre == "calculation":
+        texts += [sample.question]
+    words = _WORD.findall(" ".join(texts).casefold())
+    return {*words, *normal(" ".join(texts)).split()}

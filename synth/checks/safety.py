@@ -1,0 +1,55 @@
+"""Safety: emergencies are excluded in words, the stem denies nothing that belongs to the answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from synth.checks.concepts import denied_findings, fault, stem_findings
+from synth.sample import Finding, Sample
+
+if TYPE_CHECKING:
+    from synth.checks import Context
+
+_MINOR = re.compile(r"\b(?:infant|newborn|child|girl|boy|pregnan\w*)\b|\b(?:[0-9]|1[0-7])-year-old\b", re.I)
+_BARRED = re.compile(
+    r"\b\d+(?:\.\d+)?\s*(?:mg|mcg|µg|g|units?)\b(?!\s*/\s*d?l)|\bdose\b|\boverdose\b|\binteract\w*\b|\bsuicid\w*|"
+    r"\bself-harm\b|\bkill (?:him|her|them)sel\w+",
+    re.I,
+)
+_DIAGNOSTIC = {"diagnosis", "pathogen", "finding", "comparison", "mechanism", "route"}
+
+
+def safety(sample: Sample, context: Context) -> Iterator[Finding]:
+    """Red flags are excluded, minors appear only where a diagnosis is asked, no dose is named."""
+    text = f"{sample.question} {sample.reasoning} {sample.response}"
+    if sample.genre != "calculation" and _BARRED.search(text):
+        yield fault(f"speaks of '{_BARRED.search(text).group(0)}'", "question")  # type: ignore[union-attr]
+    if sample.topic not in _DIAGNOSTIC and _MINOR.search(sample.question):
+        yield fault("a minor or a pregnant patient outside a diagnosis", "question")
+    if sample.genre not in {"vignette", "open", "multihop"}:
+        return
+    knowledge = context.knowledge
+    anchor = sample.seed.anchor
+    present = stem_findings(sample, knowledge)
+    for name in denied_findings(sample.question, knowledge):
+        if not knowledge.denies(anchor, name):
+            yield fault(f"the stem denies '{name}', which the answer may bring", "question")
+    if _missing_flags(sample, context, present):
+        yield fault("an emergency that the findings could be is not excluded", "question")
+
+
+def _missing_flags(sample: Sample, context: Context, present: list[str]) -> list[str]:
+    """Statements of the red-flag table that the stem needs and lacks; it needs two at most."""
+    knowledge = context.knowledge
+    course = knowledge.tables.diseases[sample.seed.anchor].course
+    needed = [
+        flag.statement
+        for flag in knowledge.tables.red_flags
+        if any(name in flag.triggers for name in present)
+        and sample.seed.anchor not in flag.not_for
+        and (not flag.courses or course in flag.courses)
+        and not any(knowledge.related(n, p) for n in flag.negates for p in present)
+    ]
+    return [statement for statement in needed[:2] if statement not in sample.question]

@@ -1,0 +1,213 @@
+"""Uniqueness: one option is right, every other is wrong on positive ground, and every hop is needed.
+
+An edge that the graph lacks is unknown, not false. So a wrong option needs more than a
+missing edge: a disease must leave two findings unexplained and be ruled out by a line of the
+tables; a drug must stand in another class of a complete table; a finding must be one that
+the tables rule out, or for a comparison one that both diseases share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from synth.checks.concepts import concepts, denied_findings, fault, stem_findings, wrong_options
+from synth.claims import worked_again
+from synth.sample import Finding, Sample
+from synth_kg.aliases import same_name
+from synth_kg.formulas import FORMULAS, rounded, show
+
+if TYPE_CHECKING:
+    from synth.checks import Context
+
+UNEXPLAINED = 2
+"""Findings of the stem that a wrong diagnosis has to leave unexplained."""
+
+
+def options_distinct(sample: Sample, context: Context) -> Iterator[Finding]:
+    """No option is an alias of the answer or of another option."""
+    knowledge = context.knowledge
+    options = dict(sample.options or {})
+    for (letter, one), (other_letter, other) in combinations(options.items(), 2):
+        shared = set(concepts(knowledge, sample.topic, one)) & set(concepts(knowledge, sample.topic, other))
+        if same_name(one, other) or (shared and sample.topic not in {"route"}):
+            yield fault(f"options {letter} and {other_letter} are the same", f"options.{other_letter}")
+    for letter, text in wrong_options(sample).items():
+        if any(same_name(text, alias) for alias in sample.answer.aliases):
+            yield fault(f"option {letter} is an alias of the answer", f"options.{letter}")
+
+
+def unique(sample: Sample, context: Context) -> Iterator[Finding]:
+    """The answer is right and every other option is wrong, by the rules of the topic."""
+    rule = _RULES.get(sample.topic, _calculation if sample.genre == "calculation" else None)
+    if rule is not None:
+        yield from rule(sample, context)
+
+
+def _diagnosis(sample: Sample, context: Context) -> Iterator[Finding]:
+    knowledge = context.knowledge
+    anchor = sample.answer.concept or ""
+    if anchor != sample.seed.anchor or anchor not in concepts(knowledge, "diagnosis", sample.answer.text):
+        yield fault("the answer is not the disease that the evidence describes", "answer")
+        return
+    yield from _against(sample, context, anchor, lambda text: concepts(knowledge, "diagnosis", text))
+
+
+def _pathogen(sample: Sample, context: Context) -> Iterator[Finding]:
+    knowledge = context.knowledge
+    anchor = sample.seed.anchor
+    infection = knowledge.tables.infections.get(anchor)
+    if infection is None or not same_name(sample.answer.text, infection.agent):
+        yield fault("the answer is not the organism of the disease that the evidence describes", "answer")
+        return
+    if sample.genre == "multihop":
+        yield from _against(sample, context, anchor, lambda text: concepts(knowledge, "pathogen", text))
+        return
+    mine = {edge.tail for edge in knowledge.graph.out(("Disease", anchor), "has_material_basis_in")}
+    for letter, text in wrong_options(sample).items():
+        diseases = concepts(knowledge, "pathogen", text)
+        edges = [knowledge.agent_edge(disease) for disease in diseases]
+        if not diseases or any(edge is None or edge.tail in mine for edge in edges):
+            yield fault(f"option {letter} may cause the disease as well", f"options.{letter}")
+
+
+def _against(
+    sample: Sample, context: Context, anchor: str, read: Callable[[str], tuple[str, ...]]
+) -> Iterator[Finding]:
+    """Each wrong option stands for diseases that leave findings unexplained and are ruled out."""
+    knowledge = context.knowledge
+    present = stem_findings(sample, knowledge)
+    absent = denied_findings(sample.question, knowledge)
+    for letter, text in wrong_options(sample).items():
+        place = f"options.{letter}"
+        rivals = [disease for disease in read(text) if disease in knowledge.tables.diseases]
+        if not rivals:
+            yield fault(f"option {letter} is not a known disease", place)
+        for rival in rivals:
+            if knowledge.kin(anchor, rival):
+                yield fault(f"option {letter} is a lookalike or a kind of the answer", place)
+            elif len(knowledge.unexplained(rival, present)) < UNEXPLAINED:
+                yield fault(f"option {letter} leaves fewer than two findings unexplained", place)
+            elif not knowledge.grounds(rival, anchor, present, absent):
+                yield fault(f"nothing in the tables speaks against option {letter}", place)
+
+
+def _route(sample: Sample, context: Context) -> Iterator[Finding]:
+    knowledge = context.knowledge
+    infections = knowledge.tables.infections
+    mine = infections.get(sample.seed.anchor)
+    if mine is None or not same_name(sample.answer.text, mine.route):
+        yield fault("the answer is not the route that the evidence states", "answer")
+        return
+    for letter, text in wrong_options(sample).items():
+        others = [infections[d] for d in concepts(knowledge, "route", text)]
+        if not others or any(set(o.route_category) & set(mine.route_category) for o in others):
+            yield fault(f"option {letter} is of the same kind as the answer", f"options.{letter}")
+
+
+def _finding(sample: Sample, context: Context) -> Iterator[Finding]:
+    knowledge = context.knowledge
+    anchor = sample.seed.anchor
+    if not any(knowledge.typical_in(anchor, name) for name in concepts(knowledge, "finding", sample.answer.text)):
+        yield fault("the answer is not typical of the disease", "answer")
+    for letter, text in wrong_options(sample).items():
+        names = concepts(knowledge, "finding", text)
+        if not names or any(not knowledge.grounds(anchor, "", [name]) for name in names):
+            yield fault(f"nothing in the tables rules out option {letter}", f"options.{letter}")
+
+
+def _comparison(sample: Sample, context: Context) -> Iterator[Finding]:
+    knowledge = context.knowledge
+    one = sample.seed.anchor
+    other = _other_disease(sample)
+    if other is None:
+        yield fault("the row does not say which two diseases it compares", "seed")
+        return
+
+    def separates(name: str) -> bool:
+        kinds = {ground.kind for ground in knowledge.grounds(other, one, [name])}
+        return knowledge.typical_in(one, name) and bool(kinds)
+
+    if not any(separates(name) for name in concepts(knowledge, "comparison", sample.answer.text)):
+        yield fault("the answer does not separate the two diseases", "answer")
+    for letter, text in wrong_options(sample).items():
+        names = concepts(knowledge, "comparison", text)
+        shared = all(knowledge.typical_in(one, n) and knowledge.typical_in(other, n) for n in names)
+        neither = all(knowledge.grounds(one, "", [n]) and knowledge.grounds(other, "", [n]) for n in names)
+        if not names or not (shared or neither):
+            yield fault(f"option {letter} may separate the two as well", f"options.{letter}")
+
+
+def _other_disease(sample: Sample) -> str | None:
+    for item in sample.seed.evidence:
+        if item.type == "record" and item.table == "diseases" and item.text:
+            disease = item.text.split("\t", 1)[0]
+            if disease != sample.seed.anchor:
+                return disease
+    return None
+
+
+def _drug_class(sample: Sample, context: Context) -> Iterator[Finding]:
+    tables = context.knowledge.tables
+    drug = tables.drugs.get(sample.answer.concept or "")
+    if drug is None or not same_name(drug.drug, sample.answer.text):
+        yield fault("the answer is not a drug of the table", "answer")
+        return
+    group = tables.classes.get(drug.drug_class)
+    if group is None or not group.complete:
+        yield fault("the class of the answer is not complete in the table", "answer")
+    for letter, text in wrong_options(sample).items():
+        names = concepts(context.knowledge, "drug class", text)
+        if not names or any(tables.drugs[name].drug_class in ("", drug.drug_class) for name in names):
+            yield fault(f"option {letter} is of the same class, or of none", f"options.{letter}")
+
+
+def _calculation(sample: Sample, context: Context) -> Iterator[Finding]:
+    items = [item for item in sample.seed.evidence if item.type == "calculation"]
+    worked = worked_again(items[0]) if len(items) == 1 else None
+    if worked is None:
+        yield fault("the calculation does not compute", "seed.evidence")
+        return
+    formula = FORMULAS[worked.formula]
+    last = formula.steps[-1]
+    unit = f" {last.unit}" if last.unit else ""
+    right = show(worked.result, last.decimals) + unit
+    if sample.answer.text != right:
+        yield fault(f"the computed result is {right}", "answer")
+    values = {**worked.inputs, **worked.steps}
+    slips = {show(rounded(slip(values), last.decimals), last.decimals) + unit for _, slip in formula.traps}
+    for letter, text in wrong_options(sample).items():
+        if text == right or text not in slips:
+            yield fault(f"option {letter} is not the result of a known slip", f"options.{letter}")
+
+
+_RULES: dict[str, Callable[[Sample, Context], Iterator[Finding]]] = {
+    "diagnosis": _diagnosis,
+    "pathogen": _pathogen,
+    "route": _route,
+    "finding": _finding,
+    "comparison": _comparison,
+    "drug class": _drug_class,
+}
+
+
+def hops(sample: Sample, context: Context) -> Iterator[Finding]:
+    """A multi-hop row needs its first hop: with the findings hidden, no single option remains."""
+    if sample.genre != "multihop":
+        return
+    knowledge = context.knowledge
+    infections = knowledge.tables.infections
+    mine = infections.get(sample.seed.anchor)
+    if mine is None:
+        return
+    told = [i for i in infections.values() if i.exposure and i.exposure in sample.question]
+    ways = {way for infection in told for way in infection.route_category}
+    left = [
+        letter
+        for letter, text in (sample.options or {}).items()
+        for disease in concepts(knowledge, "pathogen", text)
+        if not told or not infections[disease].route_category or set(infections[disease].route_category) & ways
+    ]
+    if len(set(left)) < 2:
+        yield fault("the exposure alone leaves one organism, so the findings are not needed", "question")

@@ -1,0 +1,306 @@
+"""What a piece of evidence lets a row say.
+
+Every claim of a row has a form (`brings`, `why`, `never` ...) whose wordings are a template
+under `prompts/LANGUAGE/claims/`. From the evidence alone this module fills the template, so
+writing a claim and checking one are the same computation: a claim is supported if it is one
+of the wordings of the evidence that it cites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from synth.prompts import Prompts
+from synth.sample import Evidence, Verdict
+from synth_kg.formulas import FORMULAS, Worked, rounded, show, work
+from synth_kg.graph import Edge
+from synth_kg.knowledge import Knowledge
+from synth_kg.tables import Disease, Drug, DrugClass, Finding, Infection, RedFlag, Separator, Typical
+
+Item = object
+"""Evidence resolved to what the graph or the tables hold under its ref."""
+Fields = Mapping[str, Any]
+
+SITES = {
+    "lung": "the airways and lungs", "nose": "the nose and throat", "larynx": "the larynx",
+    "ear": "the ear", "heart": "the heart", "vessels": "the blood vessels", "gut": "the digestive tract",
+    "liver": "the liver and bile ducts", "pancreas": "the pancreas", "kidney": "the kidneys",
+    "urinary": "the urinary tract", "brain": "the brain", "meninges": "the meninges",
+    "cord": "the spinal cord", "nerve": "the nerves", "nmj": "the junction of nerve and muscle",
+    "muscle": "the muscles", "eye": "the eye", "skin": "the skin", "joint": "the joints",
+    "spine": "the spine", "bone": "the bones", "blood": "the blood", "nodes": "the lymph nodes",
+    "spleen": "the spleen", "endocrine": "the hormones", "female": "the female organs",
+    "male": "the male organs", "mouth": "the mouth", "salivary": "the salivary glands",
+    "mind": "the mind", "sleep": "the control of sleep",
+}  # fmt: skip
+"""How the organ systems of the tables are worded."""
+
+
+class Claims:
+    """The wordings that a knowledge and a set of templates allow."""
+
+    def __init__(self, knowledge: Knowledge, prompts: Prompts) -> None:
+        self.knowledge = knowledge
+        self.prompts = prompts
+
+    @lru_cache(maxsize=200_000)  # noqa: B019  (one Claims a process; wordings repeat across rows)
+    def wordings(self, form: str, refs: tuple[str, ...]) -> tuple[str, ...]:
+        """Every wording of a form for the evidence with these refs; empty if it does not apply."""
+        items = [self.resolve(ref) for ref in refs]
+        if any(item is None for item in items):
+            return ()
+        return self._worded(form, items)
+
+    def calculation(self, form: str, worked: Worked) -> tuple[str, ...]:
+        """Every wording of a form for a calculation."""
+        return self._worded(form, [worked])
+
+    def _worded(self, form: str, items: Sequence[Item]) -> tuple[str, ...]:
+        return tuple(
+            text for fields in _FORMS[form](self.knowledge, items) for text in self.prompts.wordings(form, fields)
+        )
+
+    def resolve(self, ref: str) -> Item | None:
+        """What the knowledge holds under a ref: a table row or an edge."""
+        return self.knowledge.tables.rows.get(ref) or self.knowledge.graph.edges.get(ref)
+
+    def judge(self, text: str, evidence: Sequence[Evidence]) -> Verdict:
+        """Say whether cited evidence supports a claim: 'supported', or 'unknown' if it does not say it."""
+        return "supported" if same(text) in self.sayable(evidence) else "unknown"
+
+    def sayable(self, evidence: Sequence[Evidence]) -> set[str]:
+        """Every wording that these pieces of evidence together support."""
+        found = set(self._all(tuple(e.ref for e in evidence if e.type in {"edge", "record"})))
+        for item in evidence:
+            worked = worked_again(item) if item.type == "calculation" else None
+            if worked is not None:
+                forms = ("rule", "line", "reading", "slip")
+                found |= {same(w) for form in forms for w in self.calculation(form, worked)}
+        return found
+
+    @lru_cache(maxsize=200_000)  # noqa: B019
+    def _all(self, refs: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(same(wording) for form in _FORMS for wording in self.wordings(form, refs))
+
+
+def same(text: str) -> str:
+    """A wording without what a sentence changes: the case of its first letter, spaces, the full stop."""
+    text = " ".join(text.split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def worked_again(item: Evidence) -> Worked | None:
+    """Recompute a calculation from the inputs that a row states; None if they do not compute."""
+    formula = FORMULAS.get(item.formula or "")
+    if formula is None or item.inputs is None:
+        return None
+    try:
+        return work(formula, {quantity.name: quantity.value for quantity in item.inputs})
+    except ValueError:
+        return None
+
+
+def _only(items: Sequence[Item], *kinds: type) -> tuple[Any, ...] | None:
+    """The items in the order of `kinds`, if they are exactly of these kinds; edges are extra proof."""
+    rest = [item for item in items if not isinstance(item, Edge) or Edge in kinds]
+    if len(rest) != len(kinds):
+        return None
+    found = []
+    for kind in kinds:
+        match = next((item for item in rest if isinstance(item, kind)), None)
+        if match is None:
+            return None
+        rest.remove(match)
+        found.append(match)
+    return tuple(found)
+
+
+def _of_pair(knowledge: Knowledge, entry: Typical) -> dict[str, Any]:
+    finding = knowledge.tables.findings[entry.finding]
+    disease = knowledge.tables.diseases[entry.disease]
+    return {"finding": finding.clinical, "plural": finding.plural, "disease": disease.name, "why": entry.why}
+
+
+def _brings(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Typical)
+    if found and found[0].verdict == "typical":
+        yield _of_pair(knowledge, found[0])
+
+
+def _why(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Typical) or _only(items, Separator)
+    if found:
+        yield {"why": found[0].why}
+
+
+def _points(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Finding)
+    if found and found[0].suggests and found[0].specificity != "general":
+        yield {"finding": found[0].clinical, "plural": found[0].plural, "suggests": found[0].suggests}
+
+
+def _general(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Finding)
+    if found and found[0].suggests and found[0].specificity == "general":
+        yield {"finding": found[0].clinical, "plural": found[0].plural, "suggests": found[0].suggests}
+
+
+def _never(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Typical)
+    if found and found[0].verdict == "never ask":
+        yield _of_pair(knowledge, found[0])
+
+
+def _cardinal(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Typical)
+    if found and found[0].cardinal:
+        yield _of_pair(knowledge, found[0])
+
+
+def _origin_of(finding: Finding) -> str | None:
+    if not finding.sites or "any" in finding.sites:
+        return None
+    names = [SITES[site] for site in finding.sites]
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _reach(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Disease, Finding)
+    if found and knowledge.out_of_reach(found[0].disease, found[1].finding):
+        disease, finding = found
+        yield {
+            "disease": disease.name, "site": disease.site, "finding": finding.clinical,
+            "plural": finding.plural, "origin": _origin_of(finding),
+        }  # fmt: skip
+
+
+def _origin(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Finding)
+    origin = _origin_of(found[0]) if found else None
+    if found and origin:
+        yield {"finding": found[0].clinical, "plural": found[0].plural, "origin": origin}
+
+
+def _separates(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Separator)
+    if found:
+        finding = knowledge.tables.findings[found[0].finding]
+        names = knowledge.tables.diseases
+        yield {
+            "finding": finding.clinical, "plural": finding.plural, "why": found[0].why,
+            "favors": names[found[0].favors].name, "against": names[found[0].against].name,
+        }  # fmt: skip
+
+
+def _flag(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, RedFlag, Finding)
+    if found and found[1].finding in found[0].triggers:
+        yield {"finding": found[1].clinical, "emergency": found[0].emergency}
+
+
+def _gloss(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Disease)
+    if found:
+        yield {"disease": found[0].name, "gloss": found[0].gloss}
+
+
+def _infection(relation: str, term: str, items: Sequence[Item], knowledge: Knowledge) -> Infection | None:
+    """The infection, if the edge states its agent or route in the words that the table expects."""
+    found = _only(items, Infection, Edge)
+    if not found:
+        return None
+    infection, edge = found
+    wanted = getattr(infection, term)
+    stated = edge.relation == relation and edge.head == ("Disease", infection.disease)
+    return infection if stated and wanted and wanted.casefold() in knowledge.graph.name(edge.tail).casefold() else None
+
+
+def _caused(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    infection = _infection("has_material_basis_in", "agent_term", items, knowledge)
+    if infection:
+        yield {"disease": infection.name, "agent": infection.agent}
+
+
+def _habit(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Infection)
+    if found:
+        yield {"agent": found[0].agent, "habit": found[0].agent_gloss}
+
+
+def _acquired(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    infection = _infection("transmitted_by", "route_term", items, knowledge)
+    if infection:
+        yield {"disease": infection.name, "route": infection.route}
+
+
+def _member(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Drug)
+    if found and found[0].drug_class:
+        group = knowledge.tables.classes[found[0].drug_class]
+        yield {"drug": found[0].drug, "singular": group.singular, "plural": group.plural}
+
+
+def _acts(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, DrugClass)
+    if found:
+        yield {"plural": found[0].plural, "mechanism": found[0].mechanism}
+
+
+def _used(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    found = _only(items, Edge)
+    if found and found[0].relation in {"treats", "palliates"}:
+        mainstay = knowledge.tables.mainstays.get(found[0].tail[1])
+        if mainstay:
+            yield {"drug": knowledge.graph.name(found[0].head), "disease": mainstay.name}
+
+
+def _worked(items: Sequence[Item]) -> Worked | None:
+    return items[0] if len(items) == 1 and isinstance(items[0], Worked) else None
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+def _rule(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    worked = _worked(items)
+    if worked:
+        yield {"rule": FORMULAS[worked.formula].rule}
+
+
+def _line(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    worked = _worked(items)
+    if worked:
+        values = {**worked.inputs, **worked.steps}
+        for step in FORMULAS[worked.formula].steps:
+            yield {
+                "label": step.label, "expression": step.expression(values),
+                "value": show(worked.steps[step.name], step.decimals), "unit": _unit(step.unit),
+            }  # fmt: skip
+
+
+def _reading(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    worked = _worked(items)
+    reading = FORMULAS[worked.formula].reading if worked else None
+    if worked and reading:
+        yield {"reading": reading({**worked.inputs, **worked.steps})}
+
+
+def _slip(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    worked = _worked(items)
+    if worked:
+        formula = FORMULAS[worked.formula]
+        last = formula.steps[-1]
+        for slip, compute in formula.traps:
+            value = show(rounded(compute({**worked.inputs, **worked.steps}), last.decimals), last.decimals)
+            yield {"slip": slip, "value": value, "unit": _unit(last.unit)}
+
+
+_FORMS: dict[str, Callable[[Knowledge, Sequence[Item]], Iterator[Fields]]] = {
+    "brings": _brings, "why": _why, "points": _points, "general": _general, "never": _never,
+    "cardinal": _cardinal, "reach": _reach, "origin": _origin, "separates": _separates, "flag": _flag,
+    "gloss": _gloss, "caused": _caused, "habit": _habit, "acquired": _acquired, "member": _member,
+    "acts": _acts, "used": _used, "rule": _rule, "line": _line, "reading": _reading, "slip": _slip,
+}  # fmt: skip

@@ -1,0 +1,170 @@
+"""The run's configuration: data only, every key known, defaults written once, here.
+
+Precedence: command-line flag, environment, `--config` file, `./synth.yaml`, default. The
+fingerprint covers what changes rows and nothing else, so that a resumed run may use another
+folder or log level but never another mixture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from synth.errors import UsageError
+
+SETTINGS = "synth.yaml"
+
+
+class Strict(BaseModel):
+    """Immutable; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mixture(Strict):
+    """Shares of the genres among the seeds; a genre that runs out leaves its share to the others."""
+
+    vignette: float = Field(34, ge=0)
+    multihop: float = Field(10, ge=0)
+    choice: float = Field(20, ge=0)
+    """Pathogen, route, finding and drug class, taken in turn."""
+    open: float = Field(5, ge=0)
+    reverse: float = Field(4, ge=0)
+    compare: float = Field(9, ge=0)
+    calculation: float = Field(14, ge=0)
+    explainer: float = Field(4, ge=0)
+
+
+class Sampling(Strict):
+    """How evidence sets are drawn from the graph."""
+
+    hub_damping: float = Field(0.5, ge=0, le=2)
+    """Exponent by which a finding that many diseases share is drawn less often."""
+    rarity: float = Field(0.5, ge=0, le=2)
+    """Exponent by which a disease that few sources describe is drawn more often."""
+    per_evidence_set: int = Field(4, ge=1, le=4)
+    """Rows made from one evidence set, at most."""
+
+
+class Checks(Strict):
+    """Bounds that the checks hold rows to."""
+
+    min_reasoning_words: int = Field(80, ge=0)
+    max_reasoning_words: int = Field(700, ge=1)
+    max_opening_share: float = Field(0.05, gt=0, le=1)
+    """Share of chains that may begin with the same eight words."""
+
+
+class RunOptions(Strict):
+    """How long and how hard to work."""
+
+    rounds: int = Field(2, ge=0, le=3)
+    """Revisions of a row, at most."""
+    min_yield: int = Field(1, ge=0)
+    """Accepted rows that the first 200 finished samples must give; 0 asks for none."""
+
+
+class Config(Strict):
+    """Everything that decides which rows come out."""
+
+    seed: Literal["kg", "textbook", "case"] = "kg"
+    source: tuple[str, ...] = ()
+    """Files to read instead of the bundled graph."""
+    source_license: str = "not stated"
+    """Licence of those files, where they do not state one."""
+    engine: Literal["grounded", "openai", "vllm", "replay"] = "grounded"
+    lang: Literal["en", "zh"] = "en"
+    random_seed: int = Field(0, ge=0, lt=2**63)
+    mixture: Mixture = Mixture()
+    sampling: Sampling = Sampling()
+    checks: Checks = Checks()
+    run: RunOptions = RunOptions()
+
+
+def fingerprint(config: Config, *, graph: str, prompts: str, version: str) -> str:
+    """Return the hash of all that changes rows: 32 hexadecimal digits.
+
+    Args:
+        config: the resolved configuration.
+        graph: name of the graph and tables.
+        prompts: hash of the templates.
+        version: of this package.
+    """
+    data = {**what_changes_rows(config), "graph": graph, "prompts": prompts, "version": version}
+    return hashlib.blake2b(orjson.dumps(data, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def what_changes_rows(config: Config) -> dict[str, Any]:
+    """The configuration without what leaves the rows alone."""
+    data = config.model_dump(mode="json")
+    data.pop("source")  # named by the graph's hash, not by its path
+    data["run"].pop("min_yield")
+    return data
+
+
+def load_config(
+    path: Path | None = None, *, flags: Mapping[str, Any] | None = None, settings: tuple[str, ...] = ()
+) -> Config:
+    """Resolve the configuration.
+
+    Args:
+        path: a YAML file; if None, `./synth.yaml` where there is one.
+        flags: values given on the command line, by key; they win.
+        settings: `key=value` strings with dotted keys (`run.rounds=1`); they win over the file.
+
+    Raises:
+        UsageError: no such file, not YAML, an unknown key or a bad value; names which.
+    """
+    default = Path(SETTINGS)
+    origin = path or (default if default.is_file() else None)
+    data = _read(origin) if origin else {}
+    for text in settings:
+        _set(data, text)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            data[key] = value
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the configuration"
+        what = f"unknown key '{where}'" if first["type"] == "extra_forbidden" else f"{where}: {first['msg']}"
+        source = f"{origin}: " if origin else ""
+        raise UsageError(f"{source}{what}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such configuration file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a configuration file ({error})") from error
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = f":{line + 1}" if line is not None else ""
+        raise UsageError(f"{path}{at}: not valid YAML") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: a configuration file is a mapping of keys to values")
+    return data
+
+
+def _set(data: dict[str, Any], text: str) -> None:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise UsageError(f"--set takes key=value, not '{text}'")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        inner = data.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {text}: '{parent}' holds no keys")
+        data = inner
+    data[last] = yaml.safe_load(value)

@@ -1,0 +1,48 @@
+"""What can go wrong, and which exit code it earns.
+
+    SynthError
+    +-- UsageError          2  a wrong option, configuration or input; nothing was started
+    |   +-- NotBuiltError   2  a command or option that this version does not have
+    |   +-- ConflictError   2  a run folder that belongs to another configuration or process
+    +-- NoSpaceError        2  the disk is full; what was finished is kept
+    +-- FaultError          1  the work itself found a fault (a proof that does not replay, no yield)
+    +-- EndpointError       3  the model's endpoint failed
+
+A bad row is not an error: it is a row with a status, a reason and findings.
+"""
+
+from __future__ import annotations
+
+
+class SynthError(Exception):
+    """Base of every error that the command line reports in one line."""
+
+    exit_code = 2
+
+
+class UsageError(SynthError):
+    """A wrong option, configuration or input."""
+
+
+class NotBuiltError(UsageError):
+    """A command or option that this version does not have."""
+
+
+class ConflictError(UsageError):
+    """A run folder that is in use, or holds a run of another configuration."""
+
+
+class NoSpaceError(SynthError):
+    """The disk is full or may not be written."""
+
+
+class FaultError(SynthError):
+    """The work ran and found a fault."""
+
+    exit_code = 1
+
+
+class EndpointError(SynthError):
+    """The model's endpoint could not be used."""
+
+    exit_code = 3

@@ -1,0 +1,152 @@
+"""A plan: everything that a row will say, before it is worded.
+
+A recipe composes a plan from a unit of evidence; an engine words it. The plan names its
+evidence once, in an `EvidenceBook`, and its facts carry the ids under which they stand there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from synth.sample import Answer, Evidence, NodeRef, Quantity, Uniqueness
+from synth_kg.formulas import FORMULAS, Worked, calculation_ref
+from synth_kg.graph import Edge, Key
+from synth_kg.knowledge import Knowledge
+
+TABLES_SOURCE = "synth reviewed tables"
+TABLES_LICENSE = "CC0-1.0"
+
+
+class Unit(NamedTuple):
+    """An evidence set and what is asked of it: the grain of sampling."""
+
+    genre: str
+    topic: str
+    anchor: str
+    picks: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Names the evidence set: units of different genres on the same evidence share it."""
+        return "|".join((self.anchor, *sorted(self.picks)))
+
+
+class Spot(NamedTuple):
+    """One place in the sequence of seeds."""
+
+    index: int
+    unit: Unit
+    variant: int
+    """Which of the rows made from this evidence set, from 0."""
+
+
+class Directive(NamedTuple):
+    """What a revision must do differently, and because of which finding."""
+
+    kind: str
+    """'drop option', 'state negative', 'reword' or 'argue more'."""
+    value: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a row asks, answers and argues, with its evidence."""
+
+    recipe: str
+    """Folder of templates."""
+    genre: str
+    topic: str
+    content: str
+    anchor: str
+    department: str
+    stage: str
+    answer: Answer
+    uniqueness: Uniqueness
+    options: tuple[str, ...]
+    """Texts in order; empty where the question is open."""
+    facts: Mapping[str, Any]
+    evidence: tuple[Evidence, ...]
+    stem: tuple[str, ...] = ()
+    """Findings that the stem states."""
+    denied: tuple[str, ...] = ()
+    """Findings that the stem denies."""
+    concepts: tuple[str, ...] = ()
+    """What each option stands for: a disease, an agent's disease, a finding, a drug."""
+
+
+@dataclass
+class EvidenceBook:
+    """Collects evidence and numbers it; the same thing asked for twice has one id."""
+
+    knowledge: Knowledge
+    items: dict[str, Evidence] = field(default_factory=dict)
+
+    def _add(self, ref: str, **fields: Any) -> str:
+        if ref not in self.items:
+            self.items[ref] = Evidence(id=f"e{len(self.items) + 1}", ref=ref, **fields)
+        return self.items[ref].id
+
+    def _node(self, key: Key) -> NodeRef:
+        return NodeRef(type=key[0], id=key[1], name=self.knowledge.graph.name(key))
+
+    def edge(self, edge: Edge) -> str:
+        """Cite an edge, and the sentence that it was read in where it has one."""
+        ident = self._add(
+            edge.ref,
+            type="edge",
+            head=self._node(edge.head),
+            relation=edge.relation,
+            tail=self._node(edge.tail),
+            negated=edge.negated,
+            source=edge.source,
+            version=edge.version,
+            license=edge.license,
+        )
+        if edge.span:
+            self._add(
+                edge.span.ref,
+                type="span",
+                document=edge.span.document,
+                start=edge.span.start,
+                end=edge.span.end,
+                text=edge.span.text,
+                source=edge.source,
+                version=edge.version,
+                license=edge.license,
+            )
+        return ident
+
+    def record(self, ref: str) -> str:
+        """Cite a line of a reviewed table."""
+        table, line = self.knowledge.tables.lines[ref]
+        return self._add(
+            ref,
+            type="record",
+            table=table,
+            text=line,
+            source=TABLES_SOURCE,
+            version=self.knowledge.name,
+            license=TABLES_LICENSE,
+        )
+
+    def calculation(self, worked: Worked) -> str:
+        """Cite a calculation."""
+        formula = FORMULAS[worked.formula]
+        units = {item.name: item.unit for item in formula.inputs}
+        inputs = tuple(Quantity(name=n, value=v, unit=units[n]) for n, v in worked.inputs.items())
+        return self._add(
+            calculation_ref(worked.formula, worked.inputs),
+            type="calculation",
+            formula=worked.formula,
+            inputs=inputs,
+            result=Quantity(name=formula.steps[-1].name, value=worked.result, unit=worked.unit),
+            source=formula.source,
+            version="as published",
+            license=TABLES_LICENSE,
+        )
+
+    def all(self) -> tuple[Evidence, ...]:
+        """The evidence in the order in which it was first cited."""
+        return tuple(self.items.values())

@@ -1,0 +1,139 @@
+"""Prompts and templates: loading, strict rendering, and the wording of claims.
+
+Templates are files under `prompts/`, by language and recipe; a doctor can read and diff
+them. A claim template is a file with one wording a line: from a piece of evidence it gives
+every sentence that the evidence supports, so the same file writes a claim and checks one.
+Text from a source is data: it fills a template, and is never itself one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from synth.errors import UsageError
+from synth.resources import data_dir
+
+
+def environment(folder: Path) -> jinja2.Environment:
+    """An environment that reads `folder`, fails on unknown names and escapes nothing."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701  (plain text, not HTML)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        cache_size=-1,
+        auto_reload=False,
+    )
+    env.filters.update(cap=cap, bare=bare, listed=listed, ored=ored, plain=plain)
+    return env
+
+
+class Prompts:
+    """The templates of one folder and language."""
+
+    def __init__(self, folder: Path, language: str) -> None:
+        self.folder = folder / language
+        if not self.folder.is_dir():
+            raise UsageError(f"{self.folder}: no templates for language '{language}' here")
+        self.env = environment(self.folder)
+        self._names = tuple(
+            sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.j2"))
+        )
+
+    @property
+    def hash(self) -> str:
+        """Hash of every template, names and text."""
+        hasher = hashlib.blake2b(digest_size=16)
+        for name in self._names:
+            hasher.update(name.encode() + b"\0" + (self.folder / name).read_bytes() + b"\0")
+        return hasher.hexdigest()
+
+    def shapes(self, recipe: str) -> tuple[str, ...]:
+        """Names of the discourse shapes of a recipe, in order: `<recipe>/reasoning.<shape>.j2`."""
+        prefix = f"{recipe}/reasoning."
+        return tuple(n[len(prefix) : -3] for n in self._names if n.startswith(prefix))
+
+    def template(self, name: str) -> jinja2.Template:
+        """A template by its path below the language folder.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        try:
+            return self.env.get_template(name)
+        except jinja2.TemplateNotFound as error:
+            raise UsageError(f"{self.folder / name}: no such template") from error
+        except jinja2.TemplateSyntaxError as error:
+            raise UsageError(f"{self.folder / name}:{error.lineno}: {error.message}") from error
+
+    def wordings(self, form: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Every wording of a claim form, filled with `fields`."""
+        return tuple(template.render(fields) for template in self._lines(form))
+
+    @lru_cache(maxsize=None)  # noqa: B019  (one Prompts a process)
+    def _lines(self, form: str) -> tuple[jinja2.Template, ...]:
+        path = self.folder / "claims" / f"{form}.j2"
+        if not path.is_file():
+            raise UsageError(f"{path}: no such claim template")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return tuple(self.env.from_string(line) for line in lines if line and not line.startswith("{#"))
+
+
+@lru_cache(maxsize=8)
+def load_prompts(language: str, folder: Path | None = None) -> Prompts:
+    """The prompts of a language, from `folder` or as bundled."""
+    return Prompts(folder or data_dir("prompts"), language)
+
+
+def cap(text: str) -> str:
+    """Capitalize the first letter and leave the rest.
+
+    >>> cap("alpha-1 blockers"), cap("'itis")
+    ('Alpha-1 blockers', "'itis")
+    """
+    return text[:1].upper() + text[1:]
+
+
+def bare(text: str) -> str:
+    """A noun phrase without its article.
+
+    >>> bare("a stiff neck"), bare("an eschar"), bare("anemia")
+    ('stiff neck', 'eschar', 'anemia')
+    """
+    for article in ("a ", "an ", "the "):
+        if text.startswith(article):
+            return text[len(article) :]
+    return text
+
+
+def plain(text: str) -> str:
+    """Collapse white space to single spaces."""
+    return " ".join(text.split())
+
+
+def listed(items: list[str] | tuple[str, ...], word: str = "and") -> str:
+    """Join phrases as a list is spoken.
+
+    >>> listed(["fever"]), listed(["fever", "cough"]), listed(["a", "b", "c"])
+    ('fever', 'fever and cough', 'a, b, and c')
+    """
+    items = list(items)
+    if len(items) < 3:
+        return f" {word} ".join(items)
+    return ", ".join(items[:-1]) + f", {word} {items[-1]}"
+
+
+def ored(items: list[str] | tuple[str, ...]) -> str:
+    """Join phrases with 'or'.
+
+    >>> ored(["fever", "cough"])
+    'fever or cough'
+    """
+    return listed(items, "or")

@@ -1,0 +1,123 @@
+"""Calculations: a patient's numbers, a published formula, and every step computed by code.
+
+The wrong options are the results of the slips that people make (the factor for sex left
+out, albumin not corrected for), so each is wrong by the formula itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+from synth.plan import Directive, EvidenceBook, Plan, Spot
+from synth.recipes.shared import LETTERS, NoPlan
+from synth.sample import Answer
+from synth_kg.formulas import FORMULAS, Formula, Worked, rounded, show, work
+from synth_kg.knowledge import Knowledge
+
+TRIES = 400
+
+
+class LineFact(NamedTuple):
+    """One line of the computation: its place among the wordings of the 'line' form."""
+
+    place: int
+    name: str
+
+
+class SlipFact(NamedTuple):
+    """A wrong option and its place among the wordings of the 'slip' form."""
+
+    place: int
+    letter: str
+    text: str
+
+
+class QuantityFact(NamedTuple):
+    """An input as the stem words it."""
+
+    label: str
+    text: str
+
+
+def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
+    """Draw plausible numbers, work the formula through and offer the slips, or ask openly."""
+    formula = FORMULAS[spot.unit.anchor]
+    worked, slips = _draw(formula, draw)
+    book = EvidenceBook(knowledge)
+    ident = book.calculation(worked)
+    last = formula.steps[-1]
+    unit = f" {last.unit}" if last.unit else ""
+    right = show(worked.result, last.decimals) + unit
+    closed = draw.random() < 0.6
+    letters: dict[str, str] = {}
+    if closed:
+        order = [right, *(text for _, text in slips)]
+        draw.shuffle(order)
+        letters = {text: LETTERS[place] for place, text in enumerate(order)}
+    values = worked.inputs
+    female = values.get("female")
+    facts = {
+        "formula": formula,
+        "ids": (ident,),
+        "who": _who(values, draw),
+        "quantities": [
+            QuantityFact(item.label, f"{show(values[item.name], item.decimals)} {item.unit}".strip())
+            for item in formula.inputs
+            if item.name not in {"female", "age"}
+        ],
+        "lines": [LineFact(place, step.name) for place, step in enumerate(formula.steps)],
+        "slips": [SlipFact(place, letters.get(text, ""), text) for place, text in slips] if closed else [],
+        "reading": formula.reading is not None,
+        "female": bool(female) if female is not None else None,
+        "right": right,
+        "answer": right,
+        "letter": letters.get(right, ""),
+        "worked": worked,
+    }
+    return Plan(
+        recipe="calculation",
+        genre="calculation",
+        topic=formula.id,
+        content="calculation",
+        anchor=formula.id,
+        department=formula.department,
+        stage="basic",
+        answer=Answer(text=right, option=letters.get(right), aliases=(), concept=formula.id),
+        uniqueness="proved",
+        options=tuple(letters),
+        concepts=tuple(letters),
+        facts=facts,
+        evidence=book.all(),
+    )
+
+
+def _draw(formula: Formula, draw: Random) -> tuple[Worked, list[tuple[int, str]]]:
+    """Numbers that make a plausible patient and whose slips give four different results."""
+    last = formula.steps[-1]
+    unit = f" {last.unit}" if last.unit else ""
+    for _ in range(TRIES):
+        inputs = {
+            item.name: rounded(draw.uniform(item.low, item.high), item.decimals) for item in formula.inputs
+        }
+        if not formula.valid(inputs):
+            continue
+        worked = work(formula, inputs)
+        values = {**worked.inputs, **worked.steps}
+        wrong = [rounded(compute(values), last.decimals) for _, compute in formula.traps]
+        texts = [show(value, last.decimals) + unit for value in wrong]
+        right = show(worked.result, last.decimals) + unit
+        if len({right, *texts}) == len(texts) + 1 and min(wrong) > 0:
+            return worked, list(enumerate(texts))
+    raise NoPlan(f"{formula.id}: no plausible numbers found")
+
+
+def _who(values: dict[str, float], draw: Random) -> str:
+    female = values["female"] == 1 if "female" in values else draw.random() < 0.5
+    noun = "woman" if female else "man"
+    age = values.get("age")
+    if age is None:
+        return f"an adult {noun}"
+    article = "an" if 80 <= age <= 89 or age == 18 else "a"
+    return f"{article} {age:.0f}-year-old {noun}"

@@ -1,0 +1,257 @@
+"""Anchor-subgraph sampling: which evidence set the i-th sample rests on.
+
+A unit is an instance of a typed, directed metapath round an anchor: a disease with three or
+four of its findings (Disease -has_symptom-> Symptom, a star), two lookalikes with a finding
+that separates them, an infection with its agent, a drug with its class. All units that the
+tables admit are listed; each genre draws from its list without replacement (Efraimidis and
+Spirakis, Inf. Process. Lett. 2006;97:181), with weights that damp findings shared by many
+diseases and favour anchors that few sources describe. An evidence set comes back only after
+all others were drawn, and at most `per_evidence_set` times.
+
+The i-th seed is a function of (random seed, i) and the knowledge alone: batch size, workers
+and the number of seeds asked for do not enter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import combinations, product
+
+from synth.config import Config
+from synth.plan import Spot, Unit
+from synth_kg.aliases import share_stem
+from synth_kg.formulas import FORMULAS
+from synth_kg.knowledge import Clue, Knowledge
+
+ENDLESS = 10**9
+_STAR_SHARES = (("vignette", 58), ("multihop", 30), ("open", 12))
+"""How star-shaped evidence sets are split among the genres that use them, so that no two
+genres spend the same set; a set that a genre cannot use goes to vignettes."""
+
+
+def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
+    """Every unit that the tables admit, by genre."""
+    found: dict[str, list[Unit]] = {genre: [] for genre in ("vignette", "multihop", "open")}
+    for anchor in knowledge.clues:
+        for picks in stars(knowledge, anchor):
+            unit = Unit("vignette", "diagnosis", anchor, picks)
+            genre = _star_genre(knowledge, unit)
+            topic = "pathogen" if genre == "multihop" else "diagnosis"
+            found[genre].append(unit._replace(genre=genre, topic=topic))
+    found["pathogen"] = list(_pathogens(knowledge))
+    found["route"] = list(_routes(knowledge))
+    found["finding"] = list(_findings(knowledge))
+    found["drug class"] = list(_drug_classes(knowledge))
+    found["reverse"] = list(_reverses(knowledge))
+    found["compare"] = list(_comparisons(knowledge))
+    found["explainer"] = [
+        Unit("explainer", "mechanism", anchor, ())
+        for anchor, clues in knowledge.clues.items()
+        if len(clues) >= 3
+    ]
+    found["calculation"] = [Unit("calculation", name, name, ()) for name in FORMULAS]
+    return found
+
+
+def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
+    """Sets of three or four findings of a disease that make a fair stem.
+
+    At least two findings say where the trouble lies and at least one is characteristic; no
+    finding stands beside one that contains it; no other disease whose course could be the same
+    explains all of them (the stem states the course).
+    """
+    clues = knowledge.clues[anchor]
+    every = [clue.finding.finding for clue in clues]
+    explained = {
+        frozenset(name for name in every if knowledge.explains(other, name))
+        for other in knowledge.tables.diseases
+        if not knowledge.kind_of(anchor, other) and knowledge.same_pace(anchor, other)
+    }
+    for size in (3, 4):
+        for chosen in combinations(clues, size):
+            names = tuple(clue.finding.finding for clue in chosen)
+            if _fair(knowledge, chosen) and not any(covered.issuperset(names) for covered in explained):
+                yield names
+
+
+def _fair(knowledge: Knowledge, chosen: tuple[Clue, ...]) -> bool:
+    kinds = Counter(clue.finding.specificity for clue in chosen)
+    if kinds["characteristic"] < 1 or kinds["characteristic"] + kinds["localizing"] < 2:
+        return False
+    names = [clue.finding.finding for clue in chosen]
+    return not any(knowledge.related(one, other) for one, other in combinations(names, 2))
+
+
+def agent_edge_exists(knowledge: Knowledge, disease: str) -> bool:
+    """Whether the graph states the agent that the infections table expects."""
+    infection = knowledge.tables.infections.get(disease)
+    return infection is not None and knowledge.agent_edge(disease) is not None
+
+
+def _star_genre(knowledge: Knowledge, unit: Unit) -> str:
+    bucket = _uniform(0, "star", unit.name) * 100
+    for genre, share in _STAR_SHARES:
+        if bucket < share:
+            usable = genre != "multihop" or (
+                agent_edge_exists(knowledge, unit.anchor)
+                and not knowledge.named_alike(unit.anchor, knowledge.tables.infections[unit.anchor].agent)
+            )
+            return genre if usable else "vignette"
+        bucket -= share
+    return "vignette"
+
+
+def _pathogens(knowledge: Knowledge) -> Iterator[Unit]:
+    for disease, infection in knowledge.tables.infections.items():
+        if agent_edge_exists(knowledge, disease) and not knowledge.named_alike(disease, infection.agent):
+            yield Unit("choice", "pathogen", disease, ())
+
+
+def _routes(knowledge: Knowledge) -> Iterator[Unit]:
+    for disease, infection in knowledge.tables.infections.items():
+        alike = knowledge.named_alike(disease, infection.route)
+        if infection.route and knowledge.route_edge(disease) is not None and not alike:
+            yield Unit("choice", "route", disease, ())
+
+
+def _findings(knowledge: Knowledge) -> Iterator[Unit]:
+    """A disease, two of its findings as given, and a third to be named."""
+    for disease, clues in knowledge.clues.items():
+        for target in clues:
+            if target.finding.specificity == "general":
+                continue
+            others = [c for c in clues if not knowledge.related(c.finding.finding, target.finding.finding)]
+            for given in combinations(others, 2):
+                if not knowledge.related(given[0].finding.finding, given[1].finding.finding):
+                    names = (target.finding.finding, *(clue.finding.finding for clue in given))
+                    yield Unit("choice", "finding", disease, names)
+
+
+def _drug_classes(knowledge: Knowledge) -> Iterator[Unit]:
+    """Two members of a class as given, and a third to be named, for a disease that has its mainstay."""
+    members: dict[str, list[str]] = {}
+    for drug in knowledge.tables.drugs.values():
+        group = knowledge.tables.classes.get(drug.drug_class)
+        if drug.status == "current" and group is not None and group.complete:
+            members.setdefault(group.drug_class, []).append(drug.drug)
+    for disease in knowledge.treatable:
+        used = knowledge.drugs_for(disease)
+        for group, drugs in members.items():
+            inside = [drug for drug in drugs if drug in used]
+            for target, *_ in ((drug,) for drug in inside):
+                given = [drug for drug in inside if drug != target]
+                for pair in combinations(given, 2):
+                    yield Unit("choice", "drug class", disease, (target, *pair))
+                if len(given) == 1:
+                    yield Unit("choice", "drug class", disease, (target, given[0]))
+
+
+def _reverses(knowledge: Knowledge) -> Iterator[Unit]:
+    for disease in knowledge.tables.infections:
+        clues = knowledge.clues.get(disease, ())
+        if knowledge.agent_edge(disease) is None or not clues:
+            continue
+        infection = knowledge.tables.infections[disease]
+        told = f"{infection.agent} {infection.route}"
+        if any(share_stem(name, told) for name in (infection.name, *knowledge.aliases(disease))):
+            continue
+        special = [c.finding.finding for c in clues if c.finding.specificity != "general"]
+        for pair in combinations(special, 2):
+            if not knowledge.related(*pair):
+                yield Unit("reverse", "diagnosis", disease, pair)
+
+
+def _comparisons(knowledge: Knowledge) -> Iterator[Unit]:
+    """Two diseases that share a finding, and a finding typical of one that speaks against the other."""
+    for one, other in product(knowledge.clues, repeat=2):
+        if one == other or knowledge.kin(one, other):
+            continue
+        rivals = knowledge.tables.diseases[one].differential
+        shared = [
+            clue.finding.finding
+            for clue in knowledge.clues[one]
+            if knowledge.typical_in(other, clue.finding.finding)
+        ]
+        if not shared or other not in rivals:
+            continue
+        for clue in knowledge.clues[one]:
+            finding = clue.finding.finding
+            grounds = knowledge.grounds(other, one, [finding])
+            if grounds and grounds[0].kind in {"separator", "never"}:
+                yield Unit("compare", "comparison", one, (other, finding))
+
+
+class Sequence:
+    """The endless sequence of seeds of a configuration."""
+
+    def __init__(self, knowledge: Knowledge, config: Config) -> None:
+        self.knowledge = knowledge
+        self.config = config
+        self.lists = units(knowledge)
+        self._orders = {genre: self._order(found) for genre, found in self.lists.items()}
+
+    def capacity(self, genre: str) -> int:
+        """How many rows a genre can give before it repeats an evidence set too often."""
+        if genre == "calculation":
+            return ENDLESS
+        return len(self.lists[genre]) * self.config.sampling.per_evidence_set
+
+    def __iter__(self) -> Iterator[Spot]:
+        """Yield the seeds from index 0; ends only if every genre is spent."""
+        shares = {genre: share for genre, share in self._shares().items() if share > 0 and self.lists[genre]}
+        spent: Counter[str] = Counter()
+        credit = dict.fromkeys(shares, 0.0)
+        index = 0
+        while shares:
+            total = sum(shares.values())
+            for genre, share in shares.items():
+                credit[genre] += share / total
+            genre = max(shares, key=lambda name: (credit[name], name))
+            credit[genre] -= 1
+            yield self._spot(index, genre, spent[genre])
+            spent[genre] += 1
+            index += 1
+            if spent[genre] >= self.capacity(genre):
+                del shares[genre]
+
+    def _shares(self) -> dict[str, float]:
+        mixture = self.config.mixture.model_dump()
+        choice = mixture.pop("choice") / 4
+        return {**mixture, **dict.fromkeys(("pathogen", "route", "finding", "drug class"), choice)}
+
+    def _spot(self, index: int, genre: str, ordinal: int) -> Spot:
+        order = self._orders[genre]
+        turn, place = divmod(ordinal, len(order))
+        return Spot(index, order[place], turn)
+
+    def _order(self, found: list[Unit]) -> list[Unit]:
+        """Draw all units without replacement, heavier ones sooner."""
+        weights = self._weights(found)
+
+        def key(unit: Unit) -> tuple[float, str]:
+            name = f"{unit.genre}|{unit.topic}|{unit.name}"
+            draw = _uniform(self.config.random_seed, "draw", name)
+            return (-math.log(draw) / weights[unit], name)
+
+        return sorted(found, key=key)
+
+    def _weights(self, found: Iterable[Unit]) -> dict[Unit, float]:
+        """Hub-damped, rarity-favouring weights, so that anchors share the draws evenly."""
+        options = self.config.sampling
+        sizes = Counter(unit.anchor for unit in found)
+        degree = Counter(c.finding.finding for clues in self.knowledge.clues.values() for c in clues)
+        weights = {}
+        for unit in sizes and found:
+            damping = math.prod(max(degree.get(pick, 1), 1) ** -options.hub_damping for pick in unit.picks)
+            described = max(len(self.knowledge.stated(unit.anchor)), 1)
+            weights[unit] = damping * described**-options.rarity / sizes[unit.anchor]
+        return weights
+
+
+def _uniform(seed: int, purpose: str, name: str) -> float:
+    """A number in (0, 1) that depends on its arguments alone."""
+    data = hashlib.blake2b(f"{seed}|{purpose}|{name}".encode(), digest_size=8).digest()
+    return (int.from_bytes(data, "big") + 0.5) / 2**64

@@ -1,0 +1,156 @@
+"""Draft: compose a plan, have the engine word it, and assemble the row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+from synth.config import Config
+from synth.engines import Engine, Reply
+from synth.plan import Directive, Plan, Spot
+from synth.recipes import compose
+from synth.recipes.shared import NoPlan, rewordings
+from synth.sample import (
+    Answer,
+    Difficulty,
+    Generator,
+    Labels,
+    Lineage,
+    Outcome,
+    Sample,
+    Scores,
+    Seed,
+    content_id,
+    license_of,
+)
+from synth_kg.graph import digest
+from synth_kg.knowledge import Knowledge
+
+PENDING = Outcome(status="pending", step="draft", reason="", findings=())
+_CONTENT_LABELS = Labels(department="unknown", content="unknown", value=None, long_tail=None)
+
+
+class Origin(NamedTuple):
+    """How a sample came about, carried along so that a revision can do it again, differently."""
+
+    spot: Spot
+    directives: tuple[Directive, ...]
+    plan: Plan | None
+
+
+class Draft:
+    """Turns seeds into samples."""
+
+    def __init__(self, knowledge: Knowledge, config: Config, engine: Engine) -> None:
+        self.knowledge = knowledge
+        self.config = config
+        self.engine = engine
+
+    async def __call__(self, spot: Spot, directives: Sequence[Directive] = ()) -> Sample:
+        """Draft the sample of a seed; a seed that admits no row gives a rejected sample."""
+        origin = Origin(spot, tuple(directives), None)
+        draw = Random(self._chance(spot, "compose"))
+        try:
+            plan = compose(self.knowledge, spot, draw, directives)
+        except NoPlan as reason:
+            return self._without_plan(origin, str(reason))
+        again = rewordings(directives)
+        reply = await self.engine.word(plan, self._chance(spot, f"word {again}"))
+        return self._assemble(origin._replace(plan=plan), plan, reply)
+
+    def _chance(self, spot: Spot, purpose: str) -> int:
+        name = f"{self.config.random_seed}|{spot.index}|{spot.unit.name}|{spot.variant}|{purpose}"
+        return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+    def _assemble(self, origin: Origin, plan: Plan, reply: Reply) -> Sample:
+        lineage = tuple(
+            dict.fromkeys(
+                Lineage(source=item.source, version=item.version, license=item.license)
+                for item in plan.evidence
+            )
+        )
+        generator = self.engine.generator.model_copy(
+            update={"prompt": f"{plan.recipe}/{reply.shape} {self.engine.generator.prompt}"}
+        )
+        sample = Sample(
+            id="",
+            verdict=PENDING,
+            seed=self._seed(origin.spot, plan),
+            genre=plan.genre,  # type: ignore[arg-type]
+            topic=plan.topic,
+            language=self.config.lang,
+            question=reply.question,
+            options=_lettered(plan.options),
+            answer=plan.answer,
+            uniqueness=plan.uniqueness,
+            conditioning="evidence",
+            reasoning=" ".join(step.text for step in reply.steps),
+            response=reply.response,
+            steps=reply.steps,
+            attempts=(),
+            scores=Scores(),
+            labels=Labels(department=plan.department, content=plan.content, value=None, long_tail=_tail(plan)),
+            difficulty=Difficulty(k=0, correct=0, band="unmeasured"),
+            stage=plan.stage,  # type: ignore[arg-type]
+            flags=(),
+            generator=generator,
+            lineage=lineage,
+            license=license_of(lineage, generator.license),
+            plan=origin,
+        )
+        return sample.model_copy(update={"id": content_id(sample)})
+
+    def _seed(self, spot: Spot, plan: Plan | None) -> Seed:
+        group = spot.unit.name if spot.unit.genre != "calculation" else f"{spot.unit.name}|{spot.index}"
+        return Seed(
+            kind="kg",
+            anchor=spot.unit.anchor,
+            group=digest("group", group),
+            graph=self.knowledge.name,
+            evidence=plan.evidence if plan else (),
+        )
+
+    def _without_plan(self, origin: Origin, reason: str) -> Sample:
+        """A rejected sample for a seed that admits no row: it keeps its place and its reason."""
+        unit = origin.spot.unit
+        sample = Sample(
+            id="",
+            verdict=Outcome(status="rejected", step="draft", reason=reason, findings=()),
+            seed=self._seed(origin.spot, None),
+            genre=unit.genre,  # type: ignore[arg-type]
+            topic=unit.topic,
+            language=self.config.lang,
+            question="",
+            options=None,
+            answer=Answer(text="", option=None, aliases=(), concept=None),
+            uniqueness="source_relative",
+            conditioning="evidence",
+            reasoning="",
+            response="",
+            steps=(),
+            attempts=(),
+            scores=Scores(),
+            labels=_CONTENT_LABELS,
+            difficulty=Difficulty(k=0, correct=0, band="unmeasured"),
+            stage="basic",
+            flags=(),
+            generator=self._generator(),
+            lineage=(),
+            license="",
+            plan=origin,
+        )
+        return sample.model_copy(update={"id": content_id(sample)})
+
+    def _generator(self) -> Generator:
+        return self.engine.generator
+
+
+def _lettered(options: Sequence[str]) -> dict[str, str] | None:
+    return dict(zip("ABCDEFGH", options, strict=False)) if options else None
+
+
+def _tail(plan: Plan) -> str | None:
+    """The long-tail bucket that a plan can be told to belong to."""
+    return "numerical calculation" if plan.genre == "calculation" else None
