@@ -10,7 +10,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 _COMMON = frozenset(
     """
     a acute an and any are as at bite bitten bites bacteria bacterial bacterium blood body by cancer care chronic
-    cell cells classic common contact contacts contaminated disease diseases disorder droplets due east eating
+    cell cells chest classic common contact contacts contaminated disease diseases disorder droplets due east eating
     eastern face fever finding food for form from fungus hand has hemorrhagic home human in infect infected
     infection infectious infections is it its late liver mountain mouth no north not of on or other pain person
     primary rash respiratory secondary severe sexual shared skin soil south spread swallowing syndrome the to

@@ -92,18 +92,28 @@ def rounded(value: float, decimals: int) -> float:
 def work(formula: Formula, inputs: Values) -> Worked:
     """Work a formula through.
 
+    Every line is rounded as it is written down. Inputs for which that changes the result, or
+    the result of a slip, are refused: the chain must show the number that the formula gives.
+
     Raises:
-        ValueError: an input is missing, unknown or outside its range.
+        ValueError: an input is missing, unknown or outside its range, or rounding on the way
+            changes a result.
     """
     if set(inputs) != {item.name for item in formula.inputs}:
         raise ValueError(f"{formula.id}: takes {', '.join(item.name for item in formula.inputs)}")
     for item in formula.inputs:
         if not item.low <= inputs[item.name] <= item.high:
             raise ValueError(f"{formula.id}: {item.name} is outside {item.low:g} to {item.high:g} {item.unit}")
-    values = dict(inputs)
+    values, exact = dict(inputs), dict(inputs)
     for step in formula.steps:
         values[step.name] = rounded(step.compute(values), step.decimals)
+        exact[step.name] = step.compute(exact)
     last = formula.steps[-1]
+    if any(
+        rounded(compute(values), last.decimals) != rounded(compute(exact), last.decimals)
+        for compute in (last.compute, *(slip for _, slip in formula.traps))
+    ):
+        raise ValueError(f"{formula.id}: rounding on the way changes a result")
     steps = {step.name: values[step.name] for step in formula.steps}
     return Worked(formula.id, dict(inputs), steps, values[last.name], last.unit)
 
@@ -147,11 +157,25 @@ def _ckd_epi(v: Values) -> float:
     return float(value * (1.012 if female else 1.0))
 
 
+def _ckd_epi_2009(v: Values) -> float:
+    """The equation of 2009 without its term for race (Levey AS et al. Ann Intern Med 2009;150:604)."""
+    female = v["female"] == 1
+    kappa, alpha = (0.7, -0.329) if female else (0.9, -0.411)
+    ratio = v["creatinine"] / kappa
+    value = 141 * min(ratio, 1) ** alpha * max(ratio, 1) ** -1.209 * 0.993 ** v["age"]
+    return float(value * (1.018 if female else 1.0))
+
+
+def _kappa(v: Values) -> float:
+    return 0.7 if v["female"] == 1 else 0.9
+
+
 def _ckd_epi_expression(v: Values) -> str:
     female = v["female"] == 1
-    kappa, alpha = ("0.7", "-0.241") if female else ("0.9", "-0.302")
-    c, a = show(v["creatinine"], 1), f"{v['age']:.0f}"
-    text = f"142 x min({c}/{kappa}, 1)^{alpha} x max({c}/{kappa}, 1)^-1.200 x 0.9938^{a}"
+    ratio = f"{show(v['creatinine'], 1)}/{_kappa(v)}"
+    below = v["creatinine"] < _kappa(v)
+    exponent = ("-0.241" if female else "-0.302") if below else "-1.200"
+    text = f"142 x ({ratio})^{exponent} x 0.9938^{v['age']:.0f}"
     return text + (" x 1.012" if female else "")
 
 
@@ -185,8 +209,9 @@ FORMULAS: dict[str, Formula] = {
             ),
             (
                 ("divides by the height without squaring it", lambda v: v["weight"] / v["meters"]),
-                ("multiplies by the height instead of dividing by its square", lambda v: v["weight"] * v["meters"] / 5),
-                ("divides the height by the weight", lambda v: v["height"] / v["weight"] * 10),
+                ("divides by twice the height instead of its square", lambda v: v["weight"] / (2 * v["meters"])),
+                ("rounds the height to whole meters before squaring it",
+                 lambda v: v["weight"] / rounded(v["meters"], 0) ** 2),
             ),
             _bmi_class,
             lambda v: 16.5 <= v["weight"] / (v["height"] / 100) ** 2 <= 46,
@@ -212,8 +237,8 @@ FORMULAS: dict[str, Formula] = {
             (
                 ("takes the plain average of the two pressures", lambda v: (v["systolic"] + v["diastolic"]) / 2),
                 ("adds two thirds of the pulse pressure", lambda v: v["diastolic"] + 2 * v["pulse"] / 3),
-                ("takes a third of the pulse pressure from the systolic pressure twice over",
-                 lambda v: v["diastolic"] - v["third"]),
+                ("adds a third of the systolic pressure instead of a third of the pulse pressure",
+                 lambda v: v["diastolic"] + v["systolic"] / 3),
             ),
             None,
             lambda v: 28 <= v["systolic"] - v["diastolic"] <= 95,
@@ -318,11 +343,11 @@ FORMULAS: dict[str, Formula] = {
             (
                 ("leaves urea out", lambda v: v["osmolality"] - v["salts"] - v["sugar"]),
                 ("leaves glucose out", lambda v: v["osmolality"] - v["salts"] - v["urea"]),
-                ("takes the calculated from the measured value the wrong way round",
-                 lambda v: v["calculated"] - v["osmolality"]),
+                ("counts the sodium once instead of twice",
+                 lambda v: v["osmolality"] - v["sodium"] - v["sugar"] - v["urea"]),
             ),
             _gap_reading,
-            lambda v: -2 <= v["osmolality"] - (2 * v["sodium"] + v["glucose"] / 18 + v["bun"] / 2.8) <= 60
+            lambda v: 1 <= v["osmolality"] - (2 * v["sodium"] + v["glucose"] / 18 + v["bun"] / 2.8) <= 60
             and not 8 < v["osmolality"] - (2 * v["sodium"] + v["glucose"] / 18 + v["bun"] / 2.8) < 12,
         ),
         Formula(
@@ -342,11 +367,12 @@ FORMULAS: dict[str, Formula] = {
                      lambda v: f"{v['top']:.0f} / {show(v['bottom'], 1)}"),
                 Step("clearance", "the creatinine clearance", "mL/min", 0,
                      lambda v: v["ratio"] * (0.85 if v["female"] else 1),
-                     lambda v: f"{show(v['ratio'], 1)} x {'0.85' if v['female'] else '1 (a man)'}"),
+                     lambda v: f"{show(v['ratio'], 1)} x {'0.85' if v['female'] else '1 (for a man)'}"),
             ),
             (
                 ("swaps the factor for sex", lambda v: v["ratio"] * (1 if v["female"] else 0.85)),
-                ("leaves out the 72", lambda v: v["top"] / v["creatinine"] / 100 * (0.85 if v["female"] else 1)),
+                ("divides by 72 but not by the creatinine",
+                 lambda v: v["top"] / 72 * (0.85 if v["female"] else 1)),
                 ("uses the age itself instead of 140 minus the age",
                  lambda v: v["age"] * v["weight"] / v["bottom"] * (0.85 if v["female"] else 1)),
             ),
@@ -356,18 +382,23 @@ FORMULAS: dict[str, Formula] = {
         Formula(
             "ckd_epi_2021",
             "estimated glomerular filtration rate by the 2021 CKD-EPI creatinine equation",
-            "the 2021 CKD-EPI equation takes creatinine, age and sex, and no race",
+            "the 2021 CKD-EPI equation is 142 times the ratio of creatinine to kappa, raised to alpha where the ratio "
+            "lies below 1 and to -1.200 above, times 0.9938 raised to the age, with a kappa of 0.7, an alpha of "
+            "-0.241 and a last factor of 1.012 for women, and a kappa of 0.9 and an alpha of -0.302 for men",
             "Inker LA et al. N Engl J Med 2021;385:1737-1749",
             "Nephrology",
             (_FEMALE, _AGE, _CREATININE),
             (
+                Step("ratio", "the ratio of creatinine to kappa", "", 2, lambda v: v["creatinine"] / _kappa(v),
+                     lambda v: f"{show(v['creatinine'], 1)} / {_kappa(v)}"),
+                Step("aging", "the factor for age", "", 3, lambda v: 0.9938 ** v["age"],
+                     lambda v: f"0.9938^{v['age']:.0f}"),
                 Step("egfr", "the estimated filtration rate", "mL/min/1.73 m2", 0, _ckd_epi, _ckd_epi_expression),
             ),
             (
                 ("uses the constants of the other sex", lambda v: _ckd_epi({**v, "female": 1 - v["female"]})),
                 ("leaves the factor for age out", lambda v: _ckd_epi(v) / 0.9938 ** v["age"]),
-                ("takes the creatinine ratio without its exponent",
-                 lambda v: 142 * (0.7 if v["female"] else 0.9) / v["creatinine"]),
+                ("uses the constants of the older equation of 2009", _ckd_epi_2009),
             ),
             _gfr_class,
         ),

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from synth_kg.aliases import share_stem
 from synth_kg.bundle import bundled_graph, bundled_hash
 from synth_kg.graph import Edge, Graph
-from synth_kg.tables import Disease, Finding, Separator, Tables, Typical, load_tables
+from synth_kg.tables import Disease, Finding, RedFlag, Separator, Tables, Typical, load_tables
 
 STATES_FINDING = ("has_symptom", "characterized_by", "presents")
 """Relations by which a source states a finding of a disease, the most explicit first."""
@@ -156,12 +156,84 @@ class Knowledge:
             return False
         return not sites & reach and not self.explains(disease, finding)
 
+    def compatible(self, denied: str, stated: str) -> bool:
+        """Whether one stem may deny the one finding and state the other."""
+        return not self.related(denied, stated) and denied not in self.tables.findings[stated].entails
+
     def denies(self, disease: str, finding: str) -> bool:
         """Whether a stem about `disease` may say that the patient does not have `finding`."""
         entry = self.tables.typical.get(disease, {}).get(finding)
         if entry is not None:
             return entry.verdict == "never ask"
         return not self.explains(disease, finding)
+
+    def red_flags(self, disease: str, present: Sequence[str]) -> tuple[RedFlag, ...]:
+        """The emergencies that the findings could be and that are not the disease itself."""
+        course = self.tables.diseases[disease].course
+        return tuple(
+            flag
+            for flag in self.tables.red_flags
+            if any(name in flag.triggers for name in present)
+            and disease not in flag.not_for
+            and (not flag.courses or course in flag.courses)
+        )
+
+    @lru_cache(maxsize=None)  # noqa: B019
+    def rivals(self, disease: str) -> tuple[str, ...]:
+        """Diseases to weigh against an answer: its differential, then what co-occurs with it.
+
+        Lookalikes, kinds of the answer and diseases that share a name stem with it are left out.
+        """
+        own = ("Disease", disease)
+        near = self.graph.out(own, "resembles") + self.graph.into(own, "resembles")
+        proposed = (
+            *self.tables.diseases[disease].differential,
+            *(key[1] for edge in near for key in (edge.head, edge.tail)),
+        )
+        name = self.tables.diseases[disease].name
+        return tuple(
+            rival
+            for rival in dict.fromkeys(proposed)
+            if rival in self.tables.diseases
+            and not self.kin(disease, rival)
+            and not share_stem(name, self.tables.diseases[rival].name)
+        )
+
+    @lru_cache(maxsize=None)  # noqa: B019
+    def excluded(self, disease: str) -> tuple[str, ...]:
+        """Findings that the tables rule out for a disease: its own lines first, then its rivals' findings."""
+        entries = self.tables.typical.get(disease, {})
+        never = [entry.finding for entry in entries.values() if entry.verdict == "never ask"]
+        near = {
+            name
+            for rival in self.rivals(disease)
+            for name in self.tables.typical.get(rival, {})
+            if self.typical_in(rival, name)
+        }
+        return (*never, *(n for n in sorted(near) if n not in entries and self.out_of_reach(disease, n)))
+
+    def undecided(self, one: str, other: str, target: str) -> tuple[list[str], list[str]]:
+        """Findings that do not tell two diseases apart: those typical of both, and those of neither."""
+        shared = [
+            clue.finding.finding
+            for clue in self.clues[one]
+            if self.typical_in(other, clue.finding.finding) and not self.related(clue.finding.finding, target)
+        ]
+        neither = [
+            name
+            for name in self.excluded(one)
+            if self.grounds(other, "", [name])
+            and not any(self.related(name, taken) for taken in (target, *shared))
+        ]
+        return shared, neither
+
+    def apart(self, names: Iterable[str], count: int) -> list[str]:
+        """The first `count` of `names`, or fewer, of which none contains another."""
+        chosen: list[str] = []
+        for name in names:
+            if len(chosen) < count and not any(self.related(name, other) for other in chosen):
+                chosen.append(name)
+        return chosen
 
     def unexplained(self, disease: str, present: Iterable[str]) -> tuple[str, ...]:
         """The findings that the tables do not let the disease explain."""

@@ -39,6 +39,8 @@ class Finding(NamedTuple):
     specificity: str
     """general (says nothing of where), localizing or characteristic."""
     parents: tuple[str, ...]
+    entails: tuple[str, ...]
+    """Findings that a stem which states this one may not deny: ptosis is a muscle weakness."""
     sites: tuple[str, ...]
     """Every organ system in which it arises; 'any' where that cannot be listed."""
     suggests: str
@@ -57,6 +59,8 @@ class Disease(NamedTuple):
     """Every organ system that it plausibly touches; 'any' for a general disease."""
     site: str
     gloss: str
+    history: str
+    """What the patient is known to have, where the disease presupposes it: 'has sickle cell disease'."""
     lookalikes: tuple[str, ...]
     """Never offered together with it."""
     differential: tuple[str, ...]
@@ -204,14 +208,14 @@ def _finding(where: str, r: dict[str, str]) -> Finding:
     return Finding(
         r["finding"], r["clinical"], r["patient"], r["number"] == "plural", r["kind"],
         _one_of(r["verdict"], VERDICTS, where), r["specificity"],
-        _many(r["parents"]), _many(r["sites"]), r["suggests"], _many(r["terms"]), r["ref"],
+        _many(r["parents"]), _many(r["entails"]), _many(r["sites"]), r["suggests"], _many(r["terms"]), r["ref"],
     )  # fmt: skip
 
 
 def _disease(where: str, r: dict[str, str]) -> Disease:
     course = _one_of(r["course"], COURSES, where)
     return Disease(
-        r["disease"], r["name"], course, _many(r["reach"]), r["site"], r["gloss"],
+        r["disease"], r["name"], course, _many(r["reach"]), r["site"], r["gloss"], r["history"],
         _many(r["lookalikes"]), _many(r["differential"]), r["ref"],
     )  # fmt: skip
 
@@ -320,9 +324,9 @@ def _check_references(tables: Tables) -> None:
             if tables.findings.get(finding, _NONE).verdict != "keep":
                 raise TableError(f"typical.tsv: {disease} {finding}: findings.tsv has no 'keep' line for it")
     for finding in tables.findings.values():
-        for parent in finding.parents:
-            if parent not in tables.findings:
-                raise TableError(f"findings.tsv: {finding.finding}: unknown parent {parent}")
+        for name in (*finding.parents, *finding.entails):
+            if name not in tables.findings:
+                raise TableError(f"findings.tsv: {finding.finding}: unknown finding {name}")
     for flag in tables.red_flags:
         for name in (*flag.triggers, *flag.negates):
             if name not in tables.findings:
@@ -335,4 +339,4 @@ def _check_references(tables: Tables) -> None:
             raise TableError(f"separators.tsv: unknown name in {favors} {against} {finding}")
 
 
-_NONE = Finding("", "", "", False, "", "not a finding", "", (), (), "", ())
+_NONE = Finding("", "", "", False, "", "not a finding", "", (), (), (), "", ())

@@ -88,13 +88,20 @@ def denied_findings(question: str, knowledge: Knowledge) -> list[str]:
     """The findings that a question says the patient does not have."""
     sentences = [part for part in question.split(". ") if _denies(part)]
     text = f" {normal(' '.join(sentences))} "
-    return [name for name, phrase in _phrases(knowledge) if f" {phrase} " in text] if sentences else []
+    found = []
+    for name, phrase in _phrases(knowledge) if sentences else ():
+        if f" {phrase} " in text:
+            found.append(name)
+            text = text.replace(f" {phrase} ", " | ")  # 'a spotted rash' is not 'a rash'
+    return found
 
 
 @lru_cache(maxsize=4)
 def _phrases(knowledge: Knowledge) -> tuple[tuple[str, str], ...]:
+    """Every finding that can be asked about and its wording, the longest wording first."""
     kept = (entry for entry in knowledge.tables.findings.values() if entry.verdict == "keep")
-    return tuple((entry.finding, normal(bare(entry.clinical))) for entry in kept if entry.suggests)
+    phrases = ((entry.finding, normal(bare(entry.clinical))) for entry in kept if entry.suggests)
+    return tuple(sorted(phrases, key=lambda item: -len(item[1])))
 
 
 def _denies(sentence: str) -> bool:

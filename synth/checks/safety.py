@@ -36,20 +36,13 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
     for name in denied_findings(sample.question, knowledge):
         if not knowledge.denies(anchor, name):
             yield fault(f"the stem denies '{name}', which the answer may bring", "question")
+        elif not all(knowledge.compatible(name, stated) for stated in present):
+            yield fault(f"the stem denies '{name}' and states a kind of it", "question")
     if _missing_flags(sample, context, present):
         yield fault("an emergency that the findings could be is not excluded", "question")
 
 
 def _missing_flags(sample: Sample, context: Context, present: list[str]) -> list[str]:
-    """Statements of the red-flag table that the stem needs and lacks; it needs two at most."""
-    knowledge = context.knowledge
-    course = knowledge.tables.diseases[sample.seed.anchor].course
-    needed = [
-        flag.statement
-        for flag in knowledge.tables.red_flags
-        if any(name in flag.triggers for name in present)
-        and sample.seed.anchor not in flag.not_for
-        and (not flag.courses or course in flag.courses)
-        and not any(knowledge.related(n, p) for n in flag.negates for p in present)
-    ]
-    return [statement for statement in needed[:2] if statement not in sample.question]
+    """Statements of the red-flag table that the stem needs and lacks."""
+    needed = context.knowledge.red_flags(sample.seed.anchor, present)
+    return [flag.statement for flag in needed if flag.statement not in sample.question]

@@ -103,7 +103,10 @@ def _draw(formula: Formula, draw: Random) -> tuple[Worked, list[tuple[int, str]]
         }
         if not formula.valid(inputs):
             continue
-        worked = work(formula, inputs)
+        try:
+            worked = work(formula, inputs)
+        except ValueError:
+            continue  # rounding on the way would change the result
         values = {**worked.inputs, **worked.steps}
         wrong = [rounded(compute(values), last.decimals) for _, compute in formula.traps]
         texts = [show(value, last.decimals) + unit for value in wrong]

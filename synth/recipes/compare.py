@@ -18,10 +18,8 @@ from synth.recipes.shared import (
     ground_facts,
     person,
 )
-from synth.recipes.vignette import candidates
 from synth.sample import Answer
 from synth_kg.knowledge import Knowledge
-from synth_kg.tables import Typical
 
 
 class OptionFact(NamedTuple):
@@ -53,12 +51,14 @@ def compose_finding(
     by_name = {clue.finding.finding: clue for clue in knowledge.clues[anchor]}
     pool = [
         name
-        for name in _excluded(knowledge, anchor)
+        for name in knowledge.excluded(anchor)
         if name not in dropped(directives)
         and not any(knowledge.related(name, taken) for taken in spot.unit.picks)
         and knowledge.tables.findings[name].kind == knowledge.tables.findings[target].kind
     ]
-    chosen = _apart(knowledge, pool, draw)
+    chosen = knowledge.apart(_mixed(pool, draw), 3)
+    if len(chosen) < 3:
+        raise NoPlan("too few findings that are ruled out")
     order = [target, *chosen]
     draw.shuffle(order)
     letters = {name: LETTERS[place] for place, name in enumerate(order)}
@@ -97,32 +97,12 @@ def compose_finding(
     )
 
 
-def _excluded(knowledge: Knowledge, disease: str) -> list[str]:
-    """Findings of its neighbors that the tables rule out for a disease, the plainest first."""
-    entries = knowledge.tables.typical[disease]
-    never = [entry.finding for entry in entries.values() if entry.verdict == "never ask"]
-    near = {entry.finding for rival in candidates(knowledge, disease) for entry in _typical(knowledge, rival)}
-    beyond = [name for name in sorted(near) if name not in entries and knowledge.out_of_reach(disease, name)]
-    return never + beyond
-
-
-def _typical(knowledge: Knowledge, disease: str) -> list[Typical]:
-    return [e for e in knowledge.tables.typical.get(disease, {}).values() if e.verdict == "typical"]
-
-
-def _apart(knowledge: Knowledge, pool: list[str], draw: Random) -> list[str]:
-    """Three findings of which none contains another, mostly from the head of the pool."""
-    head = pool[:6]
-    tail = pool[6:]
+def _mixed(names: Sequence[str], draw: Random) -> list[str]:
+    """The names with their head and their tail shuffled, the head still first."""
+    head, tail = list(names[:6]), list(names[6:])
     draw.shuffle(head)
     draw.shuffle(tail)
-    chosen: list[str] = []
-    for name in head + tail:
-        if len(chosen) < 3 and not any(knowledge.related(name, other) for other in chosen):
-            chosen.append(name)
-    if len(chosen) < 3:
-        raise NoPlan("too few findings that are ruled out")
-    return chosen
+    return head + tail
 
 
 class ComparedFact(NamedTuple):
@@ -147,24 +127,12 @@ def compose_comparison(
     by_name = {clue.finding.finding: clue for clue in knowledge.clues[anchor]}
     kinds = knowledge.tables.findings
     barred = dropped(directives)
-    shared = [
-        name
-        for name in by_name
-        if knowledge.typical_in(rival, name) and not knowledge.related(name, target) and name not in barred
-    ]
-    neither = [
-        name
-        for name in _excluded(knowledge, anchor)
-        if knowledge.grounds(rival, "", [name])
-        and name not in barred
-        and not any(knowledge.related(name, taken) for taken in (target, *shared))
-    ]
+    shared, neither = (
+        [name for name in names if name not in barred] for names in knowledge.undecided(anchor, rival, target)
+    )
     draw.shuffle(shared)
     draw.shuffle(neither)
-    chosen: list[str] = []
-    for name in shared + neither:
-        if len(chosen) < 3 and not any(knowledge.related(name, other) for other in chosen):
-            chosen.append(name)
+    chosen = knowledge.apart(shared + neither, 3)
     if len(chosen) < 3 or not shared:
         raise NoPlan("too few findings that do not separate the two")
     order = [target, *chosen]

@@ -7,7 +7,6 @@ from random import Random
 
 from synth.plan import Directive, EvidenceBook, Plan, Spot
 from synth.recipes.shared import RivalFact, clue_fact, dropped, rival_fact
-from synth.recipes.vignette import candidates
 from synth.sample import Answer
 from synth_kg.knowledge import Knowledge
 
@@ -22,7 +21,7 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         clues = sorted(draw.sample(clues, 4), key=clues.index)
     present = [clue.finding.finding for clue in clues]
     rivals: list[RivalFact] = []
-    for rival in candidates(knowledge, anchor):
+    for rival in knowledge.rivals(anchor):
         fact = rival_fact(knowledge, rival, anchor, present, (), book)
         new = fact.grounds and all(fact.grounds[0].finding != other.grounds[0].finding for other in rivals)
         if new and rival not in dropped(directives) and len(rivals) < 2:

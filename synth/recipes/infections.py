@@ -182,6 +182,7 @@ def compose_reverse(
         and other.agent != infection.agent
         and knowledge.agent_edge(other.disease) is not None
         and set(other.route_category) & set(infection.route_category)
+        and not share_stem(other.agent, other.name)
     ]
     draw.shuffle(rivals)
     profile = knowledge.tables.diseases[anchor]

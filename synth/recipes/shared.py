@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from synth.plan import Directive, EvidenceBook
 from synth.prompts import bare
+from synth_kg.aliases import share_stem
 from synth_kg.knowledge import Clue, Ground, Knowledge
 from synth_kg.tables import Finding
 
@@ -148,10 +149,15 @@ def rival_fact(
 def shared_facts(
     knowledge: Knowledge, disease: str, present: Sequence[str], book: EvidenceBook
 ) -> tuple[SharedFact, ...]:
-    """The stem's findings that the tables call typical of a rival, those that localize first."""
+    """The stem's findings that the tables call typical of a rival, those that localize first.
+
+    A finding that the rival's own name holds is left out: that it brings it goes without saying.
+    """
     entries = knowledge.tables.typical.get(disease, {})
     names = [name for name in present if name in entries and entries[name].verdict == "typical"]
+    title = knowledge.tables.diseases[disease].name
     findings = sorted((knowledge.tables.findings[name] for name in names), key=_telling)
+    findings = [finding for finding in findings if not share_stem(finding.clinical, title)]
     return tuple(SharedFact(f.clinical, f.plural, book.record(entries[f.finding].ref)) for f in findings)
 
 
@@ -162,13 +168,15 @@ def _telling(finding: Finding) -> int:
 def ground_facts(
     knowledge: Knowledge, grounds: Sequence[Ground], book: EvidenceBook
 ) -> tuple[GroundFact, ...]:
-    """Cite the two strongest grounds on different findings."""
+    """Cite the two strongest grounds on different findings and for different reasons."""
     facts: list[GroundFact] = []
+    given: set[str] = set()
     for ground in grounds:
-        if len(facts) == 2:
-            break
-        if any(fact.finding == ground.finding for fact in facts):
+        reasons = {ground.kind} if ground.kind == "reach" else set()
+        reasons |= {ground.finding, getattr(knowledge.tables.rows[ground.refs[0]], "why", ground.finding)}
+        if len(facts) == 2 or given & reasons:
             continue
+        given |= reasons
         finding = knowledge.tables.findings[ground.finding]
         facts.append(
             GroundFact(

@@ -7,7 +7,7 @@ The draft offers them in that order; whether each is really wrong is for the che
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -25,7 +25,6 @@ from synth.recipes.shared import (
     rival_fact,
 )
 from synth.sample import Answer
-from synth_kg.aliases import share_stem
 from synth_kg.knowledge import Knowledge
 from synth_kg.tables import RedFlag
 
@@ -42,13 +41,15 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     clues.sort(key=lambda clue: clue.general)
     who = person(knowledge, unit.anchor, draw, book)
     organism = unit.genre == "multihop"
-    rivals = _choose(knowledge, unit.anchor, unit.picks, draw, directives, organism)
-    denied = _denied(knowledge, unit.anchor, unit.picks, rivals, draw)
     flags = _flags(knowledge, unit.anchor, unit.picks, book)
+    barred = dropped(directives).union(*(flag.not_for for _, flag in flags))
+    rivals = _choose(knowledge, unit.anchor, unit.picks, draw, barred, organism)
+    denied = _denied(knowledge, unit.anchor, unit.picks, rivals, draw)
     stated = (*denied, *(name for _, flag in flags for name in flag.negates))
     facts = {
         "person": who,
         "course": disease.course,
+        "history": disease.history,
         "exposure": _exposure(knowledge, unit.anchor, draw, organism, book),
         "clues": clues,
         "symptoms": [clue for clue in clues if clue.kind == "symptom"],
@@ -153,43 +154,29 @@ def _choose(
     anchor: str,
     present: Sequence[str],
     draw: Random,
-    directives: Sequence[Directive],
+    barred: Set[str],
     organism: bool,
 ) -> list[str]:
-    """Three rivals to offer: one of the most tempting, the others from further down the list."""
-    barred = dropped(directives)
+    """Three rivals to offer: one of the most tempting, the others from further down the list.
+
+    Those that explain a part of the stem come first.
+
+    A disease that the stem's red flags already exclude (`barred`) is no rival.
+    """
     pool = [
         rival
-        for rival in candidates(knowledge, anchor)
+        for rival in knowledge.rivals(anchor)
         if rival not in barred
         and (not organism or _has_other_agent(knowledge, anchor, rival))
         and knowledge.grounds(rival, anchor, present, _deniable(knowledge, anchor, rival, present))
     ]
     if len(pool) < OPTIONS - 1:
         raise NoPlan("too few diseases to weigh against it")
+    pool.sort(key=lambda rival: not any(knowledge.explains(rival, finding) for finding in present))
     first = draw.choice(pool[:3])
     rest = [rival for rival in pool if rival != first]
     count = min(len(rest), 6)
     return [first, *draw.sample(rest[:count], OPTIONS - 2)]
-
-
-def candidates(knowledge: Knowledge, anchor: str) -> list[str]:
-    """Diseases to weigh against an answer: its differential, then what co-occurs with it."""
-    profile = knowledge.tables.diseases[anchor]
-    near = [
-        key[1]
-        for edge in knowledge.graph.out(("Disease", anchor), "resembles")
-        + knowledge.graph.into(("Disease", anchor), "resembles")
-        for key in (edge.head, edge.tail)
-    ]
-    proposed = dict.fromkeys((*profile.differential, *near))
-    return [
-        rival
-        for rival in proposed
-        if rival in knowledge.tables.diseases
-        and not knowledge.kin(anchor, rival)
-        and not share_stem(profile.name, knowledge.tables.diseases[rival].name)
-    ]
 
 
 def _has_other_agent(knowledge: Knowledge, anchor: str, rival: str) -> bool:
@@ -209,7 +196,7 @@ def _deniable(knowledge: Knowledge, anchor: str, rival: str, present: Sequence[s
         for entry in entries.values()
         if entry.cardinal
         and knowledge.denies(anchor, entry.finding)
-        and not any(knowledge.related(entry.finding, stated) for stated in present)
+        and all(knowledge.compatible(entry.finding, stated) for stated in present)
     ]
 
 
@@ -238,19 +225,21 @@ def _denial(knowledge: Knowledge, name: str) -> str:
 def _flags(
     knowledge: Knowledge, anchor: str, present: Sequence[str], book: EvidenceBook
 ) -> list[tuple[FlagFact, RedFlag]]:
-    """The red flags that the stem raises and must exclude, at most two."""
-    course = knowledge.tables.diseases[anchor].course
+    """The red flags that the stem raises and must exclude.
+
+    Raises:
+        NoPlan: the stem states, or the answer may bring, what would have to be denied.
+    """
     found: list[tuple[FlagFact, RedFlag]] = []
-    for flag in knowledge.tables.red_flags:
-        trigger = next((name for name in present if name in flag.triggers), None)
-        if trigger is None or anchor in flag.not_for or (flag.courses and course not in flag.courses):
-            continue
-        if any(knowledge.related(name, stated) for name in flag.negates for stated in present):
-            continue
-        finding = knowledge.tables.findings[trigger]
-        fact = FlagFact(flag.statement, finding.clinical, (book.record(flag.ref), book.record(finding.ref)))
+    for flag in knowledge.red_flags(anchor, present):
+        if not all(knowledge.denies(anchor, name) for name in flag.negates):
+            raise NoPlan(f"the findings could be {flag.emergency}, which a stem of this disease cannot exclude")
+        trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]
+        fact = FlagFact(flag.statement, trigger.clinical, (book.record(flag.ref), book.record(trigger.ref)))
         found.append((fact, flag))
-    return found[:2]
+    if len(found) > 2:
+        raise NoPlan("the findings could be three emergencies or more")
+    return found
 
 
 def _exposure(

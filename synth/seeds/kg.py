@@ -18,7 +18,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import combinations, product
+from itertools import combinations, islice, product
 
 from synth.config import Config
 from synth.plan import Spot, Unit
@@ -27,6 +27,8 @@ from synth_kg.formulas import FORMULAS
 from synth_kg.knowledge import Clue, Knowledge
 
 ENDLESS = 10**9
+OFFERED = 3
+"""Wrong options of a choice."""
 _STAR_SHARES = (("vignette", 58), ("multihop", 30), ("open", 12))
 """How star-shaped evidence sets are split among the genres that use them, so that no two
 genres spend the same set; a set that a genre cannot use goes to vignettes."""
@@ -73,7 +75,8 @@ def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
     for size in (3, 4):
         for chosen in combinations(clues, size):
             names = tuple(clue.finding.finding for clue in chosen)
-            if _fair(knowledge, chosen) and not any(covered.issuperset(names) for covered in explained):
+            unique = not any(covered.issuperset(names) for covered in explained)
+            if unique and _fair(knowledge, chosen) and _weighable(knowledge, anchor, names):
                 yield names
 
 
@@ -82,13 +85,16 @@ def _fair(knowledge: Knowledge, chosen: tuple[Clue, ...]) -> bool:
     if kinds["characteristic"] < 1 or kinds["characteristic"] + kinds["localizing"] < 2:
         return False
     names = [clue.finding.finding for clue in chosen]
+    if len({clue.typical.why for clue in chosen}) < len(chosen):
+        return False  # two findings for one reason: the reasoning would say it twice
     return not any(knowledge.related(one, other) for one, other in combinations(names, 2))
 
 
-def agent_edge_exists(knowledge: Knowledge, disease: str) -> bool:
-    """Whether the graph states the agent that the infections table expects."""
-    infection = knowledge.tables.infections.get(disease)
-    return infection is not None and knowledge.agent_edge(disease) is not None
+def _weighable(knowledge: Knowledge, anchor: str, names: tuple[str, ...]) -> bool:
+    """Whether enough rivals can be ruled out by the findings, or by what a stem may deny."""
+    deniable = [name for name in knowledge.tables.findings if knowledge.denies(anchor, name)]
+    ruled_out = (rival for rival in knowledge.rivals(anchor) if knowledge.grounds(rival, anchor, names, deniable))
+    return len(list(islice(ruled_out, OFFERED))) == OFFERED
 
 
 def _star_genre(knowledge: Knowledge, unit: Unit) -> str:
@@ -96,7 +102,7 @@ def _star_genre(knowledge: Knowledge, unit: Unit) -> str:
     for genre, share in _STAR_SHARES:
         if bucket < share:
             usable = genre != "multihop" or (
-                agent_edge_exists(knowledge, unit.anchor)
+                knowledge.agent_edge(unit.anchor) is not None
                 and not knowledge.named_alike(unit.anchor, knowledge.tables.infections[unit.anchor].agent)
             )
             return genre if usable else "vignette"
@@ -106,15 +112,16 @@ def _star_genre(knowledge: Knowledge, unit: Unit) -> str:
 
 def _pathogens(knowledge: Knowledge) -> Iterator[Unit]:
     for disease, infection in knowledge.tables.infections.items():
-        if agent_edge_exists(knowledge, disease) and not knowledge.named_alike(disease, infection.agent):
-            yield Unit("choice", "pathogen", disease, ())
+        edge = knowledge.agent_edge(disease)
+        if edge is not None and not knowledge.named_alike(disease, infection.agent):
+            yield Unit("choice", "pathogen", disease, (edge.tail[1],))
 
 
 def _routes(knowledge: Knowledge) -> Iterator[Unit]:
     for disease, infection in knowledge.tables.infections.items():
-        alike = knowledge.named_alike(disease, infection.route)
-        if infection.route and knowledge.route_edge(disease) is not None and not alike:
-            yield Unit("choice", "route", disease, ())
+        edge = knowledge.route_edge(disease)
+        if infection.route and edge is not None and not knowledge.named_alike(disease, infection.route):
+            yield Unit("choice", "route", disease, (edge.tail[1],))
 
 
 def _findings(knowledge: Knowledge) -> Iterator[Unit]:
@@ -125,9 +132,22 @@ def _findings(knowledge: Knowledge) -> Iterator[Unit]:
                 continue
             others = [c for c in clues if not knowledge.related(c.finding.finding, target.finding.finding)]
             for given in combinations(others, 2):
-                if not knowledge.related(given[0].finding.finding, given[1].finding.finding):
-                    names = (target.finding.finding, *(clue.finding.finding for clue in given))
+                if len({clue.typical.why for clue in (target, *given)}) < 3:
+                    continue
+                names = (target.finding.finding, *(clue.finding.finding for clue in given))
+                if not knowledge.related(*names[1:]) and _foils(knowledge, disease, names) >= OFFERED:
                     yield Unit("choice", "finding", disease, names)
+
+
+def _foils(knowledge: Knowledge, disease: str, names: tuple[str, ...]) -> int:
+    """How many findings could be offered beside the first of `names` for a disease that lacks them."""
+    kind = knowledge.tables.findings[names[0]].kind
+    fit = (
+        name
+        for name in knowledge.excluded(disease)
+        if knowledge.tables.findings[name].kind == kind and not any(knowledge.related(name, n) for n in names)
+    )
+    return len(knowledge.apart(fit, OFFERED))
 
 
 def _drug_classes(knowledge: Knowledge) -> Iterator[Unit]:
@@ -170,17 +190,14 @@ def _comparisons(knowledge: Knowledge) -> Iterator[Unit]:
         if one == other or knowledge.kin(one, other):
             continue
         rivals = knowledge.tables.diseases[one].differential
-        shared = [
-            clue.finding.finding
-            for clue in knowledge.clues[one]
-            if knowledge.typical_in(other, clue.finding.finding)
-        ]
-        if not shared or other not in rivals:
+        if other not in rivals:
             continue
         for clue in knowledge.clues[one]:
             finding = clue.finding.finding
             grounds = knowledge.grounds(other, one, [finding])
-            if grounds and grounds[0].kind in {"separator", "never"}:
+            shared, neither = knowledge.undecided(one, other, finding)
+            offered = knowledge.apart(shared + neither, OFFERED)
+            if grounds and grounds[0].kind in {"separator", "never"} and shared and len(offered) == OFFERED:
                 yield Unit("compare", "comparison", one, (other, finding))
 
 
