@@ -131,17 +131,34 @@ def build(ontology_dir: Path, hetionet_dir: Path) -> None:
         edge
         for _, part in parts
         for edge in part
-        if edge.head in nodes and edge.tail in nodes and (edge.relation != "characterized_by" or _listed(edge, nodes, listed))
+        if edge.head in nodes
+        and edge.tail in nodes
+        and (edge.relation != "characterized_by" or _listed(edge, nodes, listed))
     ]
     used = {key for edge in edges for key in (edge.head, edge.tail)}
     kept = [node for node in nodes.values() if node.key in used or node.type in {"Disease", "Drug"}]
     graph = Graph(kept, edges)
     documents = {e.span.document: documents[e.span.document] for e in edges if e.span}
     sources = [
-        {"name": DO, "version": "2026-07-31", "license": terms["Disease ontology"], "had_from": "DiseaseOntology/HumanDiseaseOntology @ 9fbefd6651b7, src/ontology/subsets"},
-        {"name": SYMP, "version": "2026-07-30", "license": terms["Symptom ontology"], "had_from": "DiseaseOntology/SymptomOntology @ 7a295d9856d8"},
-        {"name": "Hetionet", "version": "1.0", "license": "by relation: see tables/licenses.tsv", "had_from": "hetio/hetionet @ 8a6cc0c5604d; dhimmel/integrate @ 93feba176591"},
-    ]  # fmt: skip
+        {
+            "name": DO,
+            "version": "2026-07-31",
+            "license": terms["Disease ontology"],
+            "had_from": "DiseaseOntology/HumanDiseaseOntology @ 9fbefd6651b7, src/ontology/subsets",
+        },
+        {
+            "name": SYMP,
+            "version": "2026-07-30",
+            "license": terms["Symptom ontology"],
+            "had_from": "DiseaseOntology/SymptomOntology @ 7a295d9856d8",
+        },
+        {
+            "name": "Hetionet",
+            "version": "1.0",
+            "license": "by relation: see tables/licenses.tsv",
+            "had_from": "hetio/hetionet @ 8a6cc0c5604d; dhimmel/integrate @ 93feba176591",
+        },
+    ]
     name = write_graph(data_folder(), graph, documents, sources)
     print(f"graph {name}: {len(graph.nodes):,} nodes, {len(graph.edges):,} edges, {len(documents):,} definitions")
 

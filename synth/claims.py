@@ -23,20 +23,6 @@ Item = object
 """Evidence resolved to what the graph or the tables hold under its ref."""
 Fields = Mapping[str, Any]
 
-SITES = {
-    "lung": "the airways and lungs", "nose": "the nose and throat", "larynx": "the larynx",
-    "ear": "the ear", "heart": "the heart", "vessels": "the blood vessels", "gut": "the digestive tract",
-    "liver": "the liver and bile ducts", "pancreas": "the pancreas", "kidney": "the kidneys",
-    "urinary": "the urinary tract", "brain": "the brain", "meninges": "the meninges",
-    "cord": "the spinal cord", "nerve": "the nerves", "nmj": "the junction of nerve and muscle",
-    "muscle": "the muscles", "eye": "the eye", "skin": "the skin", "joint": "the joints",
-    "spine": "the spine", "bone": "the bones", "blood": "the blood", "nodes": "the lymph nodes",
-    "spleen": "the spleen", "endocrine": "the hormones", "female": "the female organs",
-    "male": "the male organs", "mouth": "the mouth", "salivary": "the salivary glands",
-    "mind": "the mind", "sleep": "the control of sleep",
-}  # fmt: skip
-"""How the organ systems of the tables are worded."""
-
 
 class Claims:
     """The wordings that a knowledge and a set of templates allow."""
@@ -59,7 +45,9 @@ class Claims:
 
     def _worded(self, form: str, items: Sequence[Item]) -> tuple[str, ...]:
         return tuple(
-            text for fields in _FORMS[form](self.knowledge, items) for text in self.prompts.wordings(form, fields)
+            text
+            for fields in _FORMS[form](self.knowledge, items)
+            for text in self.prompts.lines(f"claims/{form}", fields)
         )
 
     def resolve(self, ref: str) -> Item | None:
@@ -125,7 +113,7 @@ def _of_pair(knowledge: Knowledge, entry: Typical) -> dict[str, Any]:
 
 def _brings(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
     found = _only(items, Typical)
-    if found and found[0].verdict == "typical":
+    if found and found[0].verdict != "never ask":
         yield _of_pair(knowledge, found[0])
 
 
@@ -157,30 +145,6 @@ def _cardinal(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
     found = _only(items, Typical)
     if found and found[0].cardinal:
         yield _of_pair(knowledge, found[0])
-
-
-def _origin_of(finding: Finding) -> str | None:
-    if not finding.sites or "any" in finding.sites:
-        return None
-    names = [SITES[site] for site in finding.sites]
-    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-
-
-def _reach(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
-    found = _only(items, Disease, Finding)
-    if found and knowledge.out_of_reach(found[0].disease, found[1].finding):
-        disease, finding = found
-        yield {
-            "disease": disease.name, "site": disease.site, "finding": finding.clinical,
-            "plural": finding.plural, "origin": _origin_of(finding),
-        }  # fmt: skip
-
-
-def _origin(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
-    found = _only(items, Finding)
-    origin = _origin_of(found[0]) if found else None
-    if found and origin:
-        yield {"finding": found[0].clinical, "plural": found[0].plural, "origin": origin}
 
 
 def _separates(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
@@ -300,7 +264,7 @@ def _slip(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
 
 _FORMS: dict[str, Callable[[Knowledge, Sequence[Item]], Iterator[Fields]]] = {
     "brings": _brings, "why": _why, "points": _points, "general": _general, "never": _never,
-    "cardinal": _cardinal, "reach": _reach, "origin": _origin, "separates": _separates, "flag": _flag,
+    "cardinal": _cardinal, "separates": _separates, "flag": _flag,
     "gloss": _gloss, "caused": _caused, "habit": _habit, "acquired": _acquired, "member": _member,
     "acts": _acts, "used": _used, "rule": _rule, "line": _line, "reading": _reading, "slip": _slip,
 }  # fmt: skip

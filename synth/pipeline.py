@@ -95,9 +95,7 @@ class Pipeline:
 
 
 def _reject(sample: Sample, finding: Finding) -> Sample:
-    outcome = Outcome(
-        status="rejected", step="admit", reason=f"{finding.check}: {finding.reason}", findings=(finding,)
-    )
+    outcome = Outcome(status="rejected", step="admit", reason=f"{finding.check}: {finding.reason}", findings=(finding,))
     return sample.model_copy(update={"verdict": outcome})
 
 

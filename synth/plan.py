@@ -36,7 +36,8 @@ class Unit(NamedTuple):
 class Spot(NamedTuple):
     """One place in the sequence of seeds."""
 
-    index: int
+    place: int
+    """Index of the seed, from 0."""
     unit: Unit
     variant: int
     """Which of the rows made from this evidence set, from 0."""

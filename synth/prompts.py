@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def environment(folder: Path) -> jinja2.Environment:
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701  (plain text, not HTML)
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
         cache_size=-1,
@@ -43,9 +43,7 @@ class Prompts:
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder}: no templates for language '{language}' here")
         self.env = environment(self.folder)
-        self._names = tuple(
-            sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.j2"))
-        )
+        self._names = tuple(sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.j2")))
 
     @property
     def hash(self) -> str:
@@ -73,15 +71,15 @@ class Prompts:
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(f"{self.folder / name}:{error.lineno}: {error.message}") from error
 
-    def wordings(self, form: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
-        """Every wording of a claim form, filled with `fields`."""
-        return tuple(template.render(fields) for template in self._lines(form))
+    def lines(self, name: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Every line of a template of one sentence a line (`claims/`, `relations/`), filled."""
+        return tuple(template.render(fields) for template in self._lines(name))
 
-    @lru_cache(maxsize=None)  # noqa: B019  (one Prompts a process)
-    def _lines(self, form: str) -> tuple[jinja2.Template, ...]:
-        path = self.folder / "claims" / f"{form}.j2"
+    @cache  # noqa: B019  (one Prompts a process)
+    def _lines(self, name: str) -> tuple[jinja2.Template, ...]:
+        path = self.folder / f"{name}.j2"
         if not path.is_file():
-            raise UsageError(f"{path}: no such claim template")
+            raise UsageError(f"{path}: no such template")
         lines = path.read_text(encoding="utf-8").splitlines()
         return tuple(self.env.from_string(line) for line in lines if line and not line.startswith("{#"))
 

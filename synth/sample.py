@@ -118,7 +118,10 @@ class Finding(Frozen):
 
     check: str
     reason: str
+    """The same words for the same fault, so that a funnel can count it."""
     place: str
+    quote: str = ""
+    """The words or the name at fault."""
     evidence: tuple[str, ...] = ()
 
 
@@ -181,8 +184,10 @@ class Scores(Frozen):
     """Scores of what passed; None where nothing was scored."""
 
     reward: float | None = None
-    rule: dict[str, float] | None = None
-    """The rule scorer's parts, and their total."""
+    """What rows are ranked by; this version ranks by the rule scorer."""
+    rule: float | None = None
+    parts: dict[str, float] | None = None
+    """The rule scorer's parts: see `synth_reward.rule`."""
 
 
 class Sample(Frozen):
@@ -244,7 +249,7 @@ def content_id(row: Sample | Mapping[str, Any]) -> str:
 
 def to_json(sample: Sample) -> bytes:
     """The sample as one line of JSON, without its newline."""
-    return orjson.dumps(sample.model_dump(mode="json"))
+    return sample.model_dump_json().encode()
 
 
 def from_json(line: bytes | str) -> Sample:

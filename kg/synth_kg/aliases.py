@@ -8,14 +8,104 @@ from functools import lru_cache
 
 _WORD = re.compile(r"[a-z0-9]+")
 _COMMON = frozenset(
-    """
-    a acute an and any are as at bite bitten bites bacteria bacterial bacterium blood body by cancer care chronic
-    cell cells chest classic common contact contacts contaminated disease diseases disorder droplets due east eating
-    eastern face fever finding food for form from fungus hand has hemorrhagic home human in infect infected
-    infection infectious infections is it its late liver mountain mouth no north not of on or other pain person
-    primary rash respiratory secondary severe sexual shared skin soil south spread swallowing syndrome the to
-    tract type upper viral virus water west western with without
-    """.split()
+    [
+        "a",
+        "acute",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "bite",
+        "bitten",
+        "bites",
+        "bacteria",
+        "bacterial",
+        "bacterium",
+        "blood",
+        "body",
+        "by",
+        "cancer",
+        "care",
+        "chronic",
+        "cell",
+        "cells",
+        "chest",
+        "classic",
+        "common",
+        "contact",
+        "contacts",
+        "contaminated",
+        "disease",
+        "diseases",
+        "disorder",
+        "droplets",
+        "due",
+        "east",
+        "eating",
+        "eastern",
+        "face",
+        "fever",
+        "finding",
+        "food",
+        "for",
+        "form",
+        "from",
+        "fungus",
+        "hand",
+        "has",
+        "hemorrhagic",
+        "home",
+        "human",
+        "in",
+        "infect",
+        "infected",
+        "infection",
+        "infectious",
+        "infections",
+        "is",
+        "it",
+        "its",
+        "late",
+        "liver",
+        "mountain",
+        "mouth",
+        "no",
+        "north",
+        "not",
+        "of",
+        "on",
+        "or",
+        "other",
+        "pain",
+        "person",
+        "primary",
+        "rash",
+        "respiratory",
+        "secondary",
+        "severe",
+        "sexual",
+        "shared",
+        "skin",
+        "soil",
+        "south",
+        "spread",
+        "swallowing",
+        "syndrome",
+        "the",
+        "to",
+        "tract",
+        "type",
+        "upper",
+        "viral",
+        "virus",
+        "water",
+        "west",
+        "western",
+        "with",
+        "without",
+    ]
 )
 _STEM = 5
 
@@ -26,7 +116,7 @@ def normal(text: str) -> str:
     >>> normal("Crohn's Colitis") == normal("crohns colitis"), normal("Kidney-stones")
     (True, 'kidney stone')
     """
-    words = _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
+    words = _WORD.findall(text.casefold().replace("'", "").replace("\u2019", ""))
     return " ".join(_singular(word) for word in words)
 
 

@@ -145,7 +145,14 @@ def read_graph(folder: Path) -> Graph:
             raise DamagedGraph(f"{path}: missing or changed since the graph was built; build it again")
     documents = {row["document"]: row["text"] for row in read_tsv(folder / "documents.tsv")}
     nodes = (
-        Node(r["type"], r["id"], r["name"], tuple(filter(None, r["synonyms"].split("|"))), r["source"], r["license"])
+        Node(
+            r["type"],
+            r["id"],
+            r["name"],
+            tuple(filter(None, r["synonyms"].split("|"))),
+            r["source"],
+            r["license"],
+        )
         for r in read_tsv(folder / "nodes.tsv")
     )
     return Graph(nodes, (_edge(row, documents) for row in read_tsv(folder / "edges.tsv")))
@@ -177,5 +184,10 @@ def bundled_graph() -> Graph:
 @lru_cache(maxsize=1)
 def bundled_hash() -> str:
     """The name of the bundled graph together with the reviewed tables."""
+    return tables_hash(str(manifest_of(data_folder())["graph"]))
+
+
+def tables_hash(graph: str) -> str:
+    """The name of a graph together with the reviewed tables."""
     tables = {path.name: _sha256(path) for path in sorted(tables_folder().glob("*.tsv"))}
-    return graph_hash({"graph": str(manifest_of(data_folder())["graph"]), **tables})
+    return graph_hash({"graph": graph, **tables})

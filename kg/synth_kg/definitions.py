@@ -60,7 +60,8 @@ _LEADING = re.compile(
     r"^(?:[\s,;]|and/or\b|and\b|or\b|either\b|also\b|often\b|possibly\b|usually\b|the\s+following\b)+", re.I
 )
 _TRAILING = re.compile(
-    r"(?:[\s,;.]|\b(?:and/or|and|or|which|that|is|are|by|in|with|possibly|often|also|primarily|being)\b)+$", re.I
+    r"(?:[\s,;.]|\b(?:and/or|and|or|which|that|is|are|by|in|with|possibly|often|also|primarily|being)\b)+$",
+    re.I,
 )
 _LIST = re.compile(r"\s*,\s*(?:and/or|and|or)\s+|\s*,\s*|\s+(?:and|or)\s+|\s*;\s*")
 _NEGATED = re.compile(r"\b(?:no|not|without|never)\W+(?:\w+\W+){0,3}$", re.I)

@@ -158,12 +158,12 @@ class Graph:
                         found.append(node)
         return index
 
-    def to_networkx(self, keys: Iterable[Key] | None = None) -> networkx.MultiDiGraph:
+    def to_networkx(self, keys: Iterable[Key] | None = None) -> networkx.MultiDiGraph[Key]:
         """Return the graph, or the part induced by `keys`, for use with networkx algorithms."""
         import networkx  # noqa: PLC0415  (a quarter of a second that only this method needs)
 
         wanted = set(self.nodes if keys is None else keys)
-        graph = networkx.MultiDiGraph()
+        graph: networkx.MultiDiGraph[Key] = networkx.MultiDiGraph()
         graph.add_nodes_from((key, {"name": self.nodes[key].name}) for key in self.nodes if key in wanted)
         for ref, edge in self.edges.items():
             if edge.head in wanted and edge.tail in wanted:

@@ -3,14 +3,14 @@
 `Knowledge` joins a graph with the tables. An edge counts only where the tables keep it: a
 finding of a disease needs an edge that states it, a 'keep' line for the finding, and a
 'typical' line for the pair. What the tables do not say is unknown, never false: a disease is
-ruled out by a finding only on one of the four grounds below.
+ruled out by a finding only on one of the three grounds below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from synth_kg.aliases import share_stem
@@ -42,7 +42,6 @@ class Ground(NamedTuple):
         'separator': a line of separators.tsv tells the pair apart by this finding.
         'never': typical.tsv says that the finding speaks against the disease.
         'absent': the stem denies a finding that nearly every patient with the disease has.
-        'reach': the finding arises in organ systems that the disease does not touch.
     """
 
     kind: str
@@ -59,6 +58,11 @@ class Knowledge:
     graph: Graph
     tables: Tables
     name: str
+
+    @cached_property
+    def spans(self) -> dict[str, Edge]:
+        """Span ref -> an edge that was read in that sentence."""
+        return {edge.span.ref: edge for edge in self.graph.edges.values() if edge.span is not None}
 
     @cached_property
     def clues(self) -> dict[str, tuple[Clue, ...]]:
@@ -137,35 +141,25 @@ class Knowledge:
                 found.append(Ground("separator", rival, finding, (separator.ref,)))
             elif finding in entries and entries[finding].verdict == "never ask":
                 found.append(Ground("never", rival, finding, (entries[finding].ref,)))
-            elif self.out_of_reach(rival, finding):
-                refs = (self.tables.diseases[rival].ref, self.tables.findings[finding].ref)
-                found.append(Ground("reach", rival, finding, refs))
         found += [
             Ground("absent", rival, finding, (entries[finding].ref,))
             for finding in absent
             if finding in entries and entries[finding].cardinal
         ]
-        order = ("separator", "never", "absent", "reach")
+        order = ("separator", "never", "absent")
         return tuple(sorted(found, key=lambda ground: order.index(ground.kind)))
-
-    def out_of_reach(self, disease: str, finding: str) -> bool:
-        """Whether the finding arises only in organ systems that the disease does not touch."""
-        sites = set(self.tables.findings[finding].sites)
-        reach = set(self.tables.diseases[disease].reach)
-        if not sites or "any" in sites | reach or finding in self.tables.typical.get(disease, {}):
-            return False
-        return not sites & reach and not self.explains(disease, finding)
 
     def compatible(self, denied: str, stated: str) -> bool:
         """Whether one stem may deny the one finding and state the other."""
         return not self.related(denied, stated) and denied not in self.tables.findings[stated].entails
 
     def denies(self, disease: str, finding: str) -> bool:
-        """Whether a stem about `disease` may say that the patient does not have `finding`."""
+        """Whether a stem about `disease` may say that the patient does not have `finding`.
+
+        Only if the tables say that the finding speaks against it: what they do not say is unknown.
+        """
         entry = self.tables.typical.get(disease, {}).get(finding)
-        if entry is not None:
-            return entry.verdict == "never ask"
-        return not self.explains(disease, finding)
+        return entry is not None and entry.verdict == "never ask"
 
     def red_flags(self, disease: str, present: Sequence[str]) -> tuple[RedFlag, ...]:
         """The emergencies that the findings could be and that are not the disease itself."""
@@ -175,14 +169,16 @@ class Knowledge:
             for flag in self.tables.red_flags
             if any(name in flag.triggers for name in present)
             and disease not in flag.not_for
+            and (not flag.only_for or disease in flag.only_for)
             and (not flag.courses or course in flag.courses)
         )
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def rivals(self, disease: str) -> tuple[str, ...]:
         """Diseases to weigh against an answer: its differential, then what co-occurs with it.
 
-        Lookalikes, kinds of the answer and diseases that share a name stem with it are left out.
+        Lookalikes, kinds of the answer, diseases of another pace and diseases that share a name
+        stem with it are left out.
         """
         own = ("Disease", disease)
         near = self.graph.out(own, "resembles") + self.graph.into(own, "resembles")
@@ -196,21 +192,14 @@ class Knowledge:
             for rival in dict.fromkeys(proposed)
             if rival in self.tables.diseases
             and not self.kin(disease, rival)
+            and self.same_pace(disease, rival)
             and not share_stem(name, self.tables.diseases[rival].name)
         )
 
-    @lru_cache(maxsize=None)  # noqa: B019
     def excluded(self, disease: str) -> tuple[str, ...]:
-        """Findings that the tables rule out for a disease: its own lines first, then its rivals' findings."""
+        """Findings that the tables rule out for a disease."""
         entries = self.tables.typical.get(disease, {})
-        never = [entry.finding for entry in entries.values() if entry.verdict == "never ask"]
-        near = {
-            name
-            for rival in self.rivals(disease)
-            for name in self.tables.typical.get(rival, {})
-            if self.typical_in(rival, name)
-        }
-        return (*never, *(n for n in sorted(near) if n not in entries and self.out_of_reach(disease, n)))
+        return tuple(entry.finding for entry in entries.values() if entry.verdict == "never ask")
 
     def undecided(self, one: str, other: str, target: str) -> tuple[list[str], list[str]]:
         """Findings that do not tell two diseases apart: those typical of both, and those of neither."""
@@ -222,8 +211,7 @@ class Knowledge:
         neither = [
             name
             for name in self.excluded(one)
-            if self.grounds(other, "", [name])
-            and not any(self.related(name, taken) for taken in (target, *shared))
+            if self.grounds(other, "", [name]) and not any(self.related(name, taken) for taken in (target, *shared))
         ]
         return shared, neither
 
@@ -239,7 +227,7 @@ class Knowledge:
         """The findings that the tables do not let the disease explain."""
         return tuple(finding for finding in present if not self.explains(disease, finding))
 
-    @lru_cache(maxsize=None)  # noqa: B019  (a Knowledge lives as long as the process)
+    @cache  # noqa: B019  (a Knowledge lives as long as the process)
     def kind_of(self, one: str, other: str) -> bool:
         """Whether two diseases are the same, or one is a kind of the other."""
         left, right = ("Disease", one), ("Disease", other)
@@ -258,7 +246,7 @@ class Knowledge:
         left, right = (_PACE[self.tables.diseases[name].course] for name in (one, other))
         return any(abs(a - b) <= 1 for a in left for b in right)
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def department(self, disease: str) -> str:
         """The department of the nearest term of departments.tsv, upward in the hierarchy."""
         own = self.tables.departments.get(disease)
@@ -283,6 +271,12 @@ class Knowledge:
             return None
         edges = self.graph.out(("Disease", disease), relation)
         return next((edge for edge in edges if wanted in self.graph.name(edge.tail).casefold()), None)
+
+    def route_foils(self, disease: str) -> frozenset[str]:
+        """Categories of routes that are wrong for an infection, whichever of its own is meant."""
+        own = self.tables.infections[disease].route_category
+        foils = (frozenset(self.tables.routes[category].foils) for category in own)
+        return frozenset.intersection(*foils).difference(own) if own else frozenset()
 
     def typical_in(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding typical of the disease."""
@@ -327,12 +321,14 @@ class Knowledge:
         return [s for s in self.tables.separators.values() if s.favors == disease]
 
     def aliases(self, disease: str) -> tuple[str, ...]:
-        """Every name of a disease: the tables', the ontology's and its exact synonyms."""
-        names = [self.tables.diseases[disease].name] if disease in self.tables.diseases else []
+        """Every name of a disease: the tables', the ontology's and those synonyms that the tables accept."""
+        profile = self.tables.diseases.get(disease)
+        names = [profile.name] if profile else []
         node = self.graph.nodes.get(("Disease", disease))
         if node is not None:
             names += [node.name, *node.synonyms]
-        return tuple(dict.fromkeys(names))
+        barred = profile.not_names if profile else ()
+        return tuple(name for name in dict.fromkeys(names) if name not in barred)
 
     def profile(self, disease: str) -> Disease:
         """The tables' line for a disease."""

@@ -36,6 +36,7 @@ class Ontology:
     name: str
     version: str
     license: str
+    """What the header says of it, in its own words; 'not stated' if nothing."""
     terms: list[Term] = field(default_factory=list)
     obsolete: int = 0
     bad_frames: list[str] = field(default_factory=list)
@@ -113,8 +114,8 @@ def _header(head: tuple[int, str], path: Path) -> tuple[str, str, str]:
     for line in head[1].split("\n"):
         tag, _, value = line.partition(": ")
         fields.setdefault(tag, value)
-        if tag == "property_value" and "license" in value:
-            fields["license"] = value.split(" ")[1] if " " in value else value
+        if "licen" in value and tag in {"property_value", "remark"}:
+            fields["license"] = value
     name = fields.get("ontology", path.name)
     version = fields.get("data-version", fields.get("date", "undated"))
     return name, version, fields.get("license", "not stated")

@@ -8,7 +8,7 @@ column means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -41,8 +41,6 @@ class Finding(NamedTuple):
     parents: tuple[str, ...]
     entails: tuple[str, ...]
     """Findings that a stem which states this one may not deny: ptosis is a muscle weakness."""
-    sites: tuple[str, ...]
-    """Every organ system in which it arises; 'any' where that cannot be listed."""
     suggests: str
     terms: tuple[str, ...]
     """Source terms that mean it: 'MESH:D001234 Name', a phrase, or 'DOID:1#phrase'."""
@@ -54,9 +52,9 @@ class Disease(NamedTuple):
 
     disease: str
     name: str
+    not_names: tuple[str, ...]
+    """What the ontology calls a synonym and a strict reader would not: a subtype, a stage, an index form."""
     course: str
-    reach: tuple[str, ...]
-    """Every organ system that it plausibly touches; 'any' for a general disease."""
     site: str
     gloss: str
     history: str
@@ -112,8 +110,19 @@ class RedFlag(NamedTuple):
     statement: str
     negates: tuple[str, ...]
     courses: tuple[str, ...]
+    """Courses in which it has to be thought of; empty for all."""
+    only_for: tuple[str, ...]
+    """Diseases whose stems have to exclude it; empty for all."""
     not_for: tuple[str, ...]
     source: str
+    ref: str = ""
+
+
+class Route(NamedTuple):
+    """A kind of route, and the kinds that may be offered beside it as wrong."""
+
+    category: str
+    foils: tuple[str, ...]
     ref: str = ""
 
 
@@ -174,6 +183,7 @@ class Tables(NamedTuple):
     separators: dict[tuple[str, str, str], Separator]
     red_flags: tuple[RedFlag, ...]
     infections: dict[str, Infection]
+    routes: dict[str, Route]
     drugs: dict[str, Drug]
     classes: dict[str, DrugClass]
     mainstays: dict[str, Mainstay]
@@ -208,14 +218,14 @@ def _finding(where: str, r: dict[str, str]) -> Finding:
     return Finding(
         r["finding"], r["clinical"], r["patient"], r["number"] == "plural", r["kind"],
         _one_of(r["verdict"], VERDICTS, where), r["specificity"],
-        _many(r["parents"]), _many(r["entails"]), _many(r["sites"]), r["suggests"], _many(r["terms"]), r["ref"],
+        _many(r["parents"]), _many(r["entails"]), r["suggests"], _many(r["terms"]), r["ref"],
     )  # fmt: skip
 
 
 def _disease(where: str, r: dict[str, str]) -> Disease:
     course = _one_of(r["course"], COURSES, where)
     return Disease(
-        r["disease"], r["name"], course, _many(r["reach"]), r["site"], r["gloss"], r["history"],
+        r["disease"], r["name"], _many(r["not_names"]), course, r["site"], r["gloss"], r["history"],
         _many(r["lookalikes"]), _many(r["differential"]), r["ref"],
     )  # fmt: skip
 
@@ -223,7 +233,14 @@ def _disease(where: str, r: dict[str, str]) -> Disease:
 def _typical(where: str, r: dict[str, str]) -> Typical:
     verdict = _one_of(r["verdict"], TYPICALITY, where)
     return Typical(
-        r["disease"], r["finding"], verdict, r["cardinal"] == "yes", r["why"], r["source"], r["date"], r["ref"]
+        r["disease"],
+        r["finding"],
+        verdict,
+        r["cardinal"] == "yes",
+        r["why"],
+        r["source"],
+        r["date"],
+        r["ref"],
     )
 
 
@@ -240,7 +257,7 @@ def _separator(_where: str, r: dict[str, str]) -> Separator:
 def _red_flag(_where: str, r: dict[str, str]) -> RedFlag:
     return RedFlag(
         _many(r["triggers"]), r["emergency"], r["statement"], _many(r["negates"]),
-        _many(r["courses"]), _many(r["not_for"]), r["source"], r["ref"],
+        _many(r["courses"]), _many(r["only_for"]), _many(r["not_for"]), r["source"], r["ref"],
     )  # fmt: skip
 
 
@@ -251,13 +268,23 @@ def _infection(_where: str, r: dict[str, str]) -> Infection:
     )  # fmt: skip
 
 
+def _route(_where: str, r: dict[str, str]) -> Route:
+    return Route(r["category"], _many(r["foils"]), r["ref"])
+
+
 def _drug(where: str, r: dict[str, str]) -> Drug:
     return Drug(r["drug"], _one_of(r["status"], STATUSES, where), r["class"], _many(r["never_for"]), r["ref"])
 
 
 def _drug_class(_where: str, r: dict[str, str]) -> DrugClass:
     return DrugClass(
-        r["class"], r["singular"], r["plural"], r["mechanism"], r["complete"] == "yes", _many(r["pcic"]), r["ref"]
+        r["class"],
+        r["singular"],
+        r["plural"],
+        r["mechanism"],
+        r["complete"] == "yes",
+        _many(r["pcic"]),
+        r["ref"],
     )
 
 
@@ -304,6 +331,7 @@ def load_tables(folder: Path | None = None) -> Tables:
         separators={(s.favors, s.against, s.finding): s for s in table("separators", _separator)},
         red_flags=tuple(table("red_flags", _red_flag)),
         infections={row.disease: row for row in table("infections", _infection)},
+        routes={row.category: row for row in table("routes", _route)},
         drugs={row.drug: row for row in table("drugs", _drug)},
         classes={row.drug_class: row for row in table("classes", _drug_class)},
         mainstays={row.disease: row for row in table("mainstays", _mainstay)},
@@ -317,26 +345,35 @@ def load_tables(folder: Path | None = None) -> Tables:
 
 def _check_references(tables: Tables) -> None:
     """Every finding, disease and class that a table names must have its own line."""
+    for where, names, known in _references(tables):
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise TableError(f"{where}: unknown {missing[0]}")
+    kept = {name for name, row in tables.findings.items() if row.verdict == "keep"}
     for disease, entries in tables.typical.items():
-        if disease not in tables.diseases:
-            raise TableError(f"typical.tsv: {disease} is not in diseases.tsv")
-        for finding in entries:
-            if tables.findings.get(finding, _NONE).verdict != "keep":
-                raise TableError(f"typical.tsv: {disease} {finding}: findings.tsv has no 'keep' line for it")
-    for finding in tables.findings.values():
-        for name in (*finding.parents, *finding.entails):
-            if name not in tables.findings:
-                raise TableError(f"findings.tsv: {finding.finding}: unknown finding {name}")
+        barred = [name for name in entries if name not in kept]
+        if barred:
+            raise TableError(f"typical.tsv: {disease} {barred[0]}: findings.tsv has no 'keep' line for it")
+
+
+def _references(tables: Tables) -> Iterator[tuple[str, Iterable[str], Container[str]]]:
+    """(table and line, names that it mentions, where they must stand)."""
+    findings, diseases = tables.findings, tables.diseases
+    yield "typical.tsv", tables.typical, diseases
+    for row in findings.values():
+        yield f"findings.tsv: {row.finding}", (*row.parents, *row.entails), findings
     for flag in tables.red_flags:
-        for name in (*flag.triggers, *flag.negates):
-            if name not in tables.findings:
-                raise TableError(f"red_flags.tsv: unknown finding {name}")
+        yield "red_flags.tsv", (*flag.triggers, *flag.negates), findings
     for drug in tables.drugs.values():
-        if drug.drug_class and drug.drug_class not in tables.classes:
-            raise TableError(f"drugs.tsv: {drug.drug}: unknown class {drug.drug_class}")
+        yield f"drugs.tsv: {drug.drug}", filter(None, (drug.drug_class,)), tables.classes
+    for profile in diseases.values():
+        yield f"diseases.tsv: {profile.name}", profile.differential, diseases
     for favors, against, finding in tables.separators:
-        if favors not in tables.diseases or against not in tables.diseases or finding not in tables.findings:
-            raise TableError(f"separators.tsv: unknown name in {favors} {against} {finding}")
-
-
-_NONE = Finding("", "", "", False, "", "not a finding", "", (), (), (), "", ())
+        yield "separators.tsv", (favors, against), diseases
+        yield "separators.tsv", (finding,), findings
+    for infection in tables.infections.values():
+        yield f"infections.tsv: {infection.name}", infection.route_category, tables.routes
+    for route in tables.routes.values():
+        yield f"routes.tsv: {route.category}", route.foils, tables.routes
+    for mainstay in tables.mainstays.values():
+        yield f"mainstays.tsv: {mainstay.name}", mainstay.classes, tables.classes

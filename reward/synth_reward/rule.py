@@ -19,7 +19,7 @@ WEIGHTS: Mapping[str, float] = {
 """They sum to 1."""
 
 
-def rule_score(features: Mapping[str, float]) -> dict[str, float]:
+def rule_score(features: Mapping[str, float]) -> tuple[float, dict[str, float]]:
     """Score one row.
 
     Args:
@@ -31,7 +31,7 @@ def rule_score(features: Mapping[str, float]) -> dict[str, float]:
             words_distinct: distinct words of the reasoning.
 
     Returns:
-        The parts, each between 0 and 1, and their weighted sum as 'total':
+        The weighted sum of the parts, and the parts, each between 0 and 1:
             cited: share of claims that evidence supports;
             dense: claims per 12 words of reasoning, at most 1;
             contested: share of wrong options that are ruled out (1 without options);
@@ -39,7 +39,7 @@ def rule_score(features: Mapping[str, float]) -> dict[str, float]:
             varied: distinct words per word, scaled from 0.35..0.65 to 0..1;
             sized: 1 between 120 and 320 words, falling linearly to 0 at 40 and 600.
 
-    >>> rule_score({"claims": 10, "supported": 10, "words": 120, "words_distinct": 78})["total"]
+    >>> rule_score({"claims": 10, "supported": 10, "words": 120, "words_distinct": 78})[0]
     1.0
     """
     claims, words = features.get("claims", 0), features.get("words", 0)
@@ -52,7 +52,7 @@ def rule_score(features: Mapping[str, float]) -> dict[str, float]:
         "sized": min(_scaled(words, 40, 120), 1 - _scaled(words, 320, 600)),
     }
     total = sum(WEIGHTS[name] * value for name, value in parts.items())
-    return {**{name: round(value, 4) for name, value in parts.items()}, "total": round(total, 4)}
+    return round(total, 4), {name: round(value, 4) for name, value in parts.items()}
 
 
 def _share(part: float, whole: float, empty: float = 1.0) -> float:

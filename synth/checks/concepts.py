@@ -10,9 +10,9 @@ from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
 
-def fault(reason: str, place: str, *evidence: str) -> Finding:
+def fault(reason: str, place: str, *, quote: str = "", evidence: tuple[str, ...] = ()) -> Finding:
     """A finding; its check's name is filled in by `run_checks`."""
-    return Finding(check="", reason=reason, place=place, evidence=evidence)
+    return Finding(check="", reason=reason, place=place, quote=quote[:80], evidence=evidence)
 
 
 def wrong_options(sample: Sample) -> dict[str, str]:

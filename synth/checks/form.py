@@ -24,8 +24,8 @@ def schema(sample: Sample, _context: Context) -> Iterator[Finding]:
         text = getattr(sample, place)
         if not text.strip():
             yield fault("empty", place)
-        elif _RESIDUE.search(text):
-            yield fault(f"leftover of a template: '{_RESIDUE.search(text).group(0)}'", place)  # type: ignore[union-attr]
+        elif residue := _RESIDUE.search(text):
+            yield fault("leftover of a template", place, quote=residue.group(0))
         elif not text.strip().endswith((".", "?", "!")):
             yield fault("cut off before its end", place)
     if sample.reasoning != " ".join(step.text for step in sample.steps):
@@ -47,7 +47,7 @@ def leak(sample: Sample, context: Context) -> Iterator[Finding]:
     names = (sample.answer.text, *sample.answer.aliases)
     found = named_in(sample.question, names)
     if found:
-        yield fault(f"the stem names the answer: '{found}'", "question")
+        yield fault("the stem names the answer", "question", quote=found)
     elif sample.topic in {"diagnosis", "pathogen"} and share_stem(sample.question, sample.answer.text):
         others = wrong_options(sample).values()
         if not any(share_stem(sample.question, other) for other in others):
@@ -76,7 +76,7 @@ def argued(sample: Sample, _context: Context) -> Iterator[Finding]:
     text = f" {normal(sample.reasoning)} "
     for letter, option in wrong_options(sample).items():
         if f" {_core(option)} " not in text:
-            yield fault(f"option {letter} is never weighed", f"options.{letter}")
+            yield fault("an option is never weighed", f"options.{letter}", quote=option)
 
 
 def _core(option: str) -> str:
@@ -88,9 +88,9 @@ def length(sample: Sample, context: Context) -> Iterator[Finding]:
     """Long enough to argue, not longer than a reader bears; explainers carry their text in the response."""
     words = len(sample.reasoning.split())
     if sample.genre != "explainer" and words < context.bounds.min_reasoning_words:
-        yield fault(f"only {words} words of reasoning", "reasoning")
+        yield fault("too few words of reasoning", "reasoning", quote=str(words))
     if words > context.bounds.max_reasoning_words:
-        yield fault(f"{words} words of reasoning", "reasoning")
+        yield fault("too many words of reasoning", "reasoning", quote=str(words))
 
 
 def repetition(sample: Sample, _context: Context) -> Iterator[Finding]:
@@ -98,8 +98,8 @@ def repetition(sample: Sample, _context: Context) -> Iterator[Finding]:
     sentences = Counter(normal(part) for part in _SENTENCE.split(sample.reasoning) if len(part.split()) > 4)
     twice = next((text for text, count in sentences.items() if count > 1), None)
     if twice:
-        yield fault(f"said twice: '{twice[:60]}'", "reasoning")
+        yield fault("a sentence is said twice", "reasoning", quote=twice)
     claims = Counter(claim.text for step in sample.steps for claim in step.claims)
     again = next((text for text, count in claims.items() if count > 1), None)
     if again and not twice:
-        yield fault(f"claimed twice: '{again[:60]}'", "steps")
+        yield fault("a claim is made twice", "steps", quote=again)

@@ -35,12 +35,12 @@ def stem(sample: Sample, context: Context) -> Iterator[Finding]:
         return
     found = stem_findings(sample, context.knowledge)
     if len(found) < 3:
-        yield fault(f"only {len(found)} findings of the stem stand in the evidence", "question")
+        yield fault("fewer than three findings of the stem stand in the evidence", "question")
     cited = {item.ref for item in sample.seed.evidence}
     entries = context.knowledge.tables.typical.get(sample.seed.anchor, {})
     for name in found:
         if name not in entries or entries[name].verdict != "typical" or entries[name].ref not in cited:
-            yield fault(f"no cited line calls '{name}' typical", "seed.evidence")
+            yield fault("no cited line calls a finding of the stem typical", "seed.evidence", quote=name)
 
 
 def citations(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -54,11 +54,11 @@ def citations(sample: Sample, context: Context) -> Iterator[Finding]:
             place = f"steps.{number}"
             missing = [ident for ident in claim.evidence if ident not in evidence]
             if missing or not claim.evidence:
-                yield fault(f"cites {', '.join(missing) or 'nothing'}", place)
+                yield fault("a claim cites what is not there", place, quote=", ".join(missing) or claim.text)
             elif claim.text.casefold() not in text:
-                yield fault(f"the step does not say '{claim.text[:60]}'", place, *claim.evidence)
+                yield fault("the step does not say the claim", place, quote=claim.text, evidence=claim.evidence)
             elif context.claims.judge(claim.text, [evidence[i] for i in claim.evidence]) != claim.verdict:
-                yield fault(f"the evidence does not say '{claim.text[:60]}'", place, *claim.evidence)
+                yield fault("the evidence does not say the claim", place, quote=claim.text, evidence=claim.evidence)
 
 
 def prose(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -70,11 +70,11 @@ def prose(sample: Sample, context: Context) -> Iterator[Finding]:
         left = _without(step.text, [claim.text for claim in step.claims])
         strange = [word for word in _WORD.findall(left) if word not in known]
         if strange:
-            yield fault(f"says '{strange[0]}' without a claim", f"steps.{number}")
+            yield fault("says something without a claim", f"steps.{number}", quote=strange[0])
     left = _without(sample.response, list(_sayable(sample, context)))
     strange = [word for word in _WORD.findall(left) if word not in known]
     if strange:
-        yield fault(f"says '{strange[0]}', which no evidence of the row says", "response")
+        yield fault("says what no evidence of the row says", "response", quote=strange[0])
 
 
 def _without(text: str, claims: list[str]) -> str:

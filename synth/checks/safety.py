@@ -24,8 +24,9 @@ _DIAGNOSTIC = {"diagnosis", "pathogen", "finding", "comparison", "mechanism", "r
 def safety(sample: Sample, context: Context) -> Iterator[Finding]:
     """Red flags are excluded, minors appear only where a diagnosis is asked, no dose is named."""
     text = f"{sample.question} {sample.reasoning} {sample.response}"
-    if sample.genre != "calculation" and _BARRED.search(text):
-        yield fault(f"speaks of '{_BARRED.search(text).group(0)}'", "question")  # type: ignore[union-attr]
+    barred = _BARRED.search(text) if sample.genre != "calculation" else None
+    if barred:
+        yield fault("speaks of a dose, an interaction or self-harm", "question", quote=barred.group(0))
     if sample.topic not in _DIAGNOSTIC and _MINOR.search(sample.question):
         yield fault("a minor or a pregnant patient outside a diagnosis", "question")
     if sample.genre not in {"vignette", "open", "multihop"}:
@@ -35,9 +36,9 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
     present = stem_findings(sample, knowledge)
     for name in denied_findings(sample.question, knowledge):
         if not knowledge.denies(anchor, name):
-            yield fault(f"the stem denies '{name}', which the answer may bring", "question")
+            yield fault("the stem denies what the answer may bring", "question", quote=name)
         elif not all(knowledge.compatible(name, stated) for stated in present):
-            yield fault(f"the stem denies '{name}' and states a kind of it", "question")
+            yield fault("the stem denies a finding and states a kind of it", "question", quote=name)
     if _missing_flags(sample, context, present):
         yield fault("an emergency that the findings could be is not excluded", "question")
 

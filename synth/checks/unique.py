@@ -29,14 +29,14 @@ def options_distinct(sample: Sample, context: Context) -> Iterator[Finding]:
     """No option is an alias of the answer or of another option."""
     knowledge = context.knowledge
     options = dict(sample.options or {})
-    for (letter, one), (other_letter, other) in combinations(options.items(), 2):
+    for (_, one), (other_letter, other) in combinations(options.items(), 2):
         shared = set(concepts(knowledge, sample.topic, one)) & set(concepts(knowledge, sample.topic, other))
         same = one == other if sample.genre == "calculation" else same_name(one, other)
         if same or (shared and sample.topic != "route"):
-            yield fault(f"options {letter} and {other_letter} are the same", f"options.{other_letter}")
+            yield fault("two options are the same", f"options.{other_letter}", quote=other)
     for letter, text in wrong_options(sample).items():
         if any(same_name(text, alias) for alias in sample.answer.aliases):
-            yield fault(f"option {letter} is an alias of the answer", f"options.{letter}")
+            yield fault("an option is an alias of the answer", f"options.{letter}", quote=text)
 
 
 def unique(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -70,7 +70,7 @@ def _pathogen(sample: Sample, context: Context) -> Iterator[Finding]:
         diseases = concepts(knowledge, "pathogen", text)
         edges = [knowledge.agent_edge(disease) for disease in diseases]
         if not diseases or any(edge is None or edge.tail in mine for edge in edges):
-            yield fault(f"option {letter} may cause the disease as well", f"options.{letter}")
+            yield fault("an option may cause the disease as well", f"options.{letter}", quote=text)
 
 
 def _against(
@@ -84,14 +84,14 @@ def _against(
         place = f"options.{letter}"
         rivals = [disease for disease in read(text) if disease in knowledge.tables.diseases]
         if not rivals:
-            yield fault(f"option {letter} is not a known disease", place)
+            yield fault("an option is not a known disease", place, quote=text)
         for rival in rivals:
             if knowledge.kin(anchor, rival):
-                yield fault(f"option {letter} is a lookalike or a kind of the answer", place)
+                yield fault("an option is a lookalike or a kind of the answer", place, quote=text)
             elif len(knowledge.unexplained(rival, present)) < UNEXPLAINED:
-                yield fault(f"option {letter} leaves fewer than two findings unexplained", place)
+                yield fault("an option leaves fewer than two findings unexplained", place, quote=text)
             elif not knowledge.grounds(rival, anchor, present, absent):
-                yield fault(f"nothing in the tables speaks against option {letter}", place)
+                yield fault("nothing in the tables speaks against an option", place, quote=text)
 
 
 def _route(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -103,8 +103,9 @@ def _route(sample: Sample, context: Context) -> Iterator[Finding]:
         return
     for letter, text in wrong_options(sample).items():
         others = [infections[d] for d in concepts(knowledge, "route", text)]
-        if not others or any(set(o.route_category) & set(mine.route_category) for o in others):
-            yield fault(f"option {letter} is of the same kind as the answer", f"options.{letter}")
+        foils = knowledge.route_foils(sample.seed.anchor)
+        if not others or not all(set(o.route_category) <= foils for o in others):
+            yield fault("an option is of the same kind as the answer", f"options.{letter}", quote=text)
 
 
 def _finding(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -115,7 +116,7 @@ def _finding(sample: Sample, context: Context) -> Iterator[Finding]:
     for letter, text in wrong_options(sample).items():
         names = concepts(knowledge, "finding", text)
         if not names or any(not knowledge.grounds(anchor, "", [name]) for name in names):
-            yield fault(f"nothing in the tables rules out option {letter}", f"options.{letter}")
+            yield fault("nothing in the tables rules out an option", f"options.{letter}", quote=text)
 
 
 def _comparison(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -137,7 +138,7 @@ def _comparison(sample: Sample, context: Context) -> Iterator[Finding]:
         shared = all(knowledge.typical_in(one, n) and knowledge.typical_in(other, n) for n in names)
         neither = all(knowledge.grounds(one, "", [n]) and knowledge.grounds(other, "", [n]) for n in names)
         if not names or not (shared or neither):
-            yield fault(f"option {letter} may separate the two as well", f"options.{letter}")
+            yield fault("an option may separate the two as well", f"options.{letter}", quote=text)
 
 
 def _other_disease(sample: Sample) -> str | None:
@@ -161,7 +162,7 @@ def _drug_class(sample: Sample, context: Context) -> Iterator[Finding]:
     for letter, text in wrong_options(sample).items():
         names = concepts(context.knowledge, "drug class", text)
         if not names or any(tables.drugs[name].drug_class in ("", drug.drug_class) for name in names):
-            yield fault(f"option {letter} is of the same class, or of none", f"options.{letter}")
+            yield fault("an option is of the same class, or of none", f"options.{letter}", quote=text)
 
 
 def _calculation(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -175,12 +176,12 @@ def _calculation(sample: Sample, context: Context) -> Iterator[Finding]:
     unit = f" {last.unit}" if last.unit else ""
     right = show(worked.result, last.decimals) + unit
     if sample.answer.text != right:
-        yield fault(f"the computed result is {right}", "answer")
+        yield fault("the answer is not the computed result", "answer", quote=right)
     values = {**worked.inputs, **worked.steps}
     slips = {show(rounded(slip(values), last.decimals), last.decimals) + unit for _, slip in formula.traps}
     for letter, text in wrong_options(sample).items():
         if text == right or text not in slips:
-            yield fault(f"option {letter} is not the result of a known slip", f"options.{letter}")
+            yield fault("an option is not the result of a known slip", f"options.{letter}", quote=text)
 
 
 _RULES: dict[str, Callable[[Sample, Context], Iterator[Finding]]] = {

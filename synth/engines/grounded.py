@@ -95,7 +95,7 @@ class _Writer:
     def _calculated(self, form: str, place: int) -> str:
         """Write the claim at a place of a calculation: a line, a slip, the rule or the reading."""
         wordings = self._required(form, self.claims.calculation(form, self._worked))  # type: ignore[arg-type]
-        lines = len(self.claims.prompts.wordings(form, _ANY))
+        lines = len(self.claims.prompts.lines(f"claims/{form}", _ANY))
         options = wordings[place * lines : (place + 1) * lines]
         idents = tuple(e.id for e in self._evidence.values() if e.type == "calculation")
         return self._book(self.draw.choice(options), idents)

@@ -32,9 +32,7 @@ _RECIPES: dict[tuple[str, str], Recipe] = {
 }
 
 
-def compose(
-    knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive] = ()
-) -> Plan:
+def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive] = ()) -> Plan:
     """Compose the plan of a seed.
 
     Raises:

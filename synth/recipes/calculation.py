@@ -98,9 +98,7 @@ def _draw(formula: Formula, draw: Random) -> tuple[Worked, list[tuple[int, str]]
     last = formula.steps[-1]
     unit = f" {last.unit}" if last.unit else ""
     for _ in range(TRIES):
-        inputs = {
-            item.name: rounded(draw.uniform(item.low, item.high), item.decimals) for item in formula.inputs
-        }
+        inputs = {item.name: rounded(draw.uniform(item.low, item.high), item.decimals) for item in formula.inputs}
         if not formula.valid(inputs):
             continue
         try:
@@ -113,7 +111,7 @@ def _draw(formula: Formula, draw: Random) -> tuple[Worked, list[tuple[int, str]]
         right = show(worked.result, last.decimals) + unit
         if len({right, *texts}) == len(texts) + 1 and min(wrong) > 0:
             return worked, list(enumerate(texts))
-    raise NoPlan(f"{formula.id}: no plausible numbers found")
+    raise NoPlan("no plausible numbers found")
 
 
 def _who(values: dict[str, float], draw: Random) -> str:

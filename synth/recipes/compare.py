@@ -41,9 +41,7 @@ def _offered(knowledge: Knowledge, name: str, letter: str, book: EvidenceBook) -
     return OptionFact(name, finding.clinical, finding.plural, general, letter, ident, ())
 
 
-def compose_finding(
-    knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]
-) -> Plan:
+def compose_finding(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
     """Give a disease and two of its findings; ask which of four further findings fits it."""
     anchor, (target, *given) = spot.unit.anchor, spot.unit.picks
     book = EvidenceBook(knowledge)
@@ -85,9 +83,7 @@ def compose_finding(
         anchor=anchor,
         department=knowledge.department(anchor),
         stage="basic",
-        answer=Answer(
-            text=cap(by_name[target].finding.clinical), option=letters[target], aliases=(), concept=target
-        ),
+        answer=Answer(text=cap(by_name[target].finding.clinical), option=letters[target], aliases=(), concept=target),
         uniqueness="proved",
         options=tuple(cap(knowledge.tables.findings[name].clinical) for name in order),
         concepts=tuple(order),
@@ -118,9 +114,7 @@ class ComparedFact(NamedTuple):
     grounds: tuple[GroundFact, ...]
 
 
-def compose_comparison(
-    knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]
-) -> Plan:
+def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
     """Offer findings of which one separates two lookalikes; the others are shared or belong to neither."""
     anchor, (rival, target) = spot.unit.anchor, spot.unit.picks
     book = EvidenceBook(knowledge)
@@ -187,8 +181,6 @@ def compose_comparison(
     )
 
 
-def _both(
-    knowledge: Knowledge, one: str, other: str, name: str, book: EvidenceBook
-) -> tuple[str, ...]:
+def _both(knowledge: Knowledge, one: str, other: str, name: str, book: EvidenceBook) -> tuple[str, ...]:
     entries = (knowledge.tables.typical[disease][name] for disease in (one, other))
     return tuple(book.record(entry.ref) for entry in entries)

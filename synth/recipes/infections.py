@@ -2,7 +2,7 @@
 
 An infection has one organism in its definition, so another organism is wrong by the relation
 itself. Routes are different: a definition that names some does not deny the others, so a
-route item is closed on its source ('as the Disease Ontology describes it').
+route item is closed on its source ('according to the Disease Ontology').
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def _fact(knowledge: Knowledge, disease: str, letter: str, book: EvidenceBook) -
     )
 
 
-def compose_pathogen(
-    knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]
-) -> Plan:
+def compose_pathogen(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
     """Ask which of four organisms causes an infection."""
     anchor = spot.unit.anchor
     mine = knowledge.tables.infections[anchor]
@@ -65,31 +63,35 @@ def compose_pathogen(
         if other.disease not in barred
         and other.agent != mine.agent
         and knowledge.agent_edge(other.disease) is not None
-        and not set(other.route_category) & set(mine.route_category)
-        and (other.route_category or other.agent_kind != mine.agent_kind)
         and not share_stem(other.agent, mine.agent)
         and not share_stem(other.agent, mine.name)
+        and not share_stem(other.agent, other.name)
     ]
     chosen = _draw_agents(mine, others, draw)
     return _agent_plan(knowledge, spot, draw, [mine, *chosen])
 
 
+_BACTERIA = {"bacterium", "spirochete"}
+
+
 def _draw_agents(mine: Infection, others: list[Infection], draw: Random) -> list[Infection]:
-    """Three organisms of different names, of the same kind as the answer where there are enough."""
+    """Three organisms like the answer: of its kind, and those that travel like it first."""
+
+    def distance(other: Infection) -> tuple[bool, bool]:
+        kinds = {mine.agent_kind, other.agent_kind}
+        alike = len(kinds) == 1 or kinds <= _BACTERIA
+        return (not alike, not set(other.route_category) & set(mine.route_category))
+
     draw.shuffle(others)
-    others.sort(key=lambda other: other.agent_kind != mine.agent_kind)
     chosen: dict[str, Infection] = {}
-    for other in others:
+    for other in sorted(others, key=distance):
         chosen.setdefault(other.agent, other)
     if len(chosen) < 3:
-        raise NoPlan("too few organisms with another route")
-    near = list(chosen.values())[:8]
-    return draw.sample(near, 3)
+        raise NoPlan("too few organisms to offer")
+    return draw.sample(list(chosen.values())[:5], 3)
 
 
-def _agent_plan(
-    knowledge: Knowledge, spot: Spot, draw: Random, infections: list[Infection]
-) -> Plan:
+def _agent_plan(knowledge: Knowledge, spot: Spot, draw: Random, infections: list[Infection]) -> Plan:
     anchor = spot.unit.anchor
     book = EvidenceBook(knowledge)
     order = [infection.disease for infection in infections]
@@ -126,13 +128,14 @@ def compose_route(knowledge: Knowledge, spot: Spot, draw: Random, directives: Se
     anchor = spot.unit.anchor
     mine = knowledge.tables.infections[anchor]
     barred = dropped(directives)
+    foils = knowledge.route_foils(anchor)
     by_route: dict[tuple[str, ...], Infection] = {}
     others = [i for i in knowledge.tables.infections.values() if i.disease not in barred]
     draw.shuffle(others)
     for other in others:
-        apart = not set(other.route_category) & set(mine.route_category) and other.route_category
-        if apart and knowledge.route_edge(other.disease) is not None and not share_stem(other.route, mine.route):
-            by_route.setdefault(other.route_category[:1], other)
+        fits = len(other.route_category) == 1 and other.route_category[0] in foils
+        if fits and knowledge.route_edge(other.disease) is not None and not share_stem(other.route, mine.route):
+            by_route.setdefault(other.route_category, other)
     if len(by_route) < 3:
         raise NoPlan("too few other routes")
     chosen = draw.sample(sorted(by_route.values(), key=lambda i: i.disease), 3)
@@ -165,9 +168,7 @@ def compose_route(knowledge: Knowledge, spot: Spot, draw: Random, directives: Se
     )
 
 
-def compose_reverse(
-    knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]
-) -> Plan:
+def compose_reverse(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
     """Give organism, route and findings, and ask for the disease by name."""
     anchor = spot.unit.anchor
     book = EvidenceBook(knowledge)

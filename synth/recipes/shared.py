@@ -85,7 +85,7 @@ class FlagFact(NamedTuple):
     ids: tuple[str, ...]
 
 
-_FORMS = {"separator": "separates", "never": "never", "absent": "cardinal", "reach": "reach"}
+_FORMS = {"separator": "separates", "never": "never", "absent": "cardinal"}
 
 
 def person(knowledge: Knowledge, disease: str, draw: Random, book: EvidenceBook) -> Person:
@@ -149,31 +149,35 @@ def rival_fact(
 def shared_facts(
     knowledge: Knowledge, disease: str, present: Sequence[str], book: EvidenceBook
 ) -> tuple[SharedFact, ...]:
-    """The stem's findings that the tables call typical of a rival, those that localize first.
+    """What a rival brings of the stem's findings, or of findings that contain them; what localizes first.
 
     A finding that the rival's own name holds is left out: that it brings it goes without saying.
     """
     entries = knowledge.tables.typical.get(disease, {})
-    names = [name for name in present if name in entries and entries[name].verdict == "typical"]
+    brought = [
+        entry
+        for entry in entries.values()
+        if entry.verdict != "never ask" and any(knowledge.related(entry.finding, name) for name in present)
+    ]
     title = knowledge.tables.diseases[disease].name
-    findings = sorted((knowledge.tables.findings[name] for name in names), key=_telling)
-    findings = [finding for finding in findings if not share_stem(finding.clinical, title)]
-    return tuple(SharedFact(f.clinical, f.plural, book.record(entries[f.finding].ref)) for f in findings)
+    findings = sorted((knowledge.tables.findings[entry.finding] for entry in brought), key=_telling)
+    return tuple(
+        SharedFact(finding.clinical, finding.plural, book.record(entries[finding.finding].ref))
+        for finding in findings[:2]
+        if not share_stem(finding.clinical, title)
+    )
 
 
 def _telling(finding: Finding) -> int:
     return ("characteristic", "localizing", "general").index(finding.specificity)
 
 
-def ground_facts(
-    knowledge: Knowledge, grounds: Sequence[Ground], book: EvidenceBook
-) -> tuple[GroundFact, ...]:
+def ground_facts(knowledge: Knowledge, grounds: Sequence[Ground], book: EvidenceBook) -> tuple[GroundFact, ...]:
     """Cite the two strongest grounds on different findings and for different reasons."""
     facts: list[GroundFact] = []
     given: set[str] = set()
     for ground in grounds:
-        reasons = {ground.kind} if ground.kind == "reach" else set()
-        reasons |= {ground.finding, getattr(knowledge.tables.rows[ground.refs[0]], "why", ground.finding)}
+        reasons = {ground.finding, getattr(knowledge.tables.rows[ground.refs[0]], "why", ground.finding)}
         if len(facts) == 2 or given & reasons:
             continue
         given |= reasons

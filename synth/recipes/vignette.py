@@ -29,6 +29,8 @@ from synth_kg.knowledge import Knowledge
 from synth_kg.tables import RedFlag
 
 OPTIONS = 4
+FLAGS = 3
+"""Emergencies that one stem may have to exclude."""
 
 
 def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
@@ -50,7 +52,8 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         "person": who,
         "course": disease.course,
         "history": disease.history,
-        "exposure": _exposure(knowledge, unit.anchor, draw, organism, book),
+        "exposure": _exposure(knowledge, unit.anchor, book),
+        "acquired": _acquired(knowledge, unit.anchor, book),
         "clues": clues,
         "symptoms": [clue for clue in clues if clue.kind == "symptom"],
         "signs": [clue for clue in clues if clue.kind == "sign"],
@@ -133,7 +136,7 @@ def _organism(draft: _Draft) -> Plan:
     for disease in (anchor, *(rival.disease for rival in draft.rivals)):
         edge = knowledge.agent_edge(disease)
         if edge is None:
-            raise NoPlan(f"{disease}: the graph states no agent")
+            raise NoPlan("the graph states no agent")
         cause[disease] = (book.record(names[disease].ref), book.edge(edge))
     entries = [(cap(names[disease].agent), disease) for disease in cause]
     draft.draw.shuffle(entries)
@@ -159,7 +162,7 @@ def _choose(
 ) -> list[str]:
     """Three rivals to offer: one of the most tempting, the others from further down the list.
 
-    Those that explain a part of the stem come first.
+    Each explains a part of the stem.
 
     A disease that the stem's red flags already exclude (`barred`) is no rival.
     """
@@ -167,12 +170,12 @@ def _choose(
         rival
         for rival in knowledge.rivals(anchor)
         if rival not in barred
+        and any(knowledge.explains(rival, finding) for finding in present)
         and (not organism or _has_other_agent(knowledge, anchor, rival))
         and knowledge.grounds(rival, anchor, present, _deniable(knowledge, anchor, rival, present))
     ]
     if len(pool) < OPTIONS - 1:
         raise NoPlan("too few diseases to weigh against it")
-    pool.sort(key=lambda rival: not any(knowledge.explains(rival, finding) for finding in present))
     first = draw.choice(pool[:3])
     rest = [rival for rival in pool if rival != first]
     count = min(len(rest), 6)
@@ -181,11 +184,7 @@ def _choose(
 
 def _has_other_agent(knowledge: Knowledge, anchor: str, rival: str) -> bool:
     names = knowledge.tables.infections
-    return (
-        rival in names
-        and knowledge.agent_edge(rival) is not None
-        and names[rival].agent != names[anchor].agent
-    )
+    return rival in names and knowledge.agent_edge(rival) is not None and names[rival].agent != names[anchor].agent
 
 
 def _deniable(knowledge: Knowledge, anchor: str, rival: str, present: Sequence[str]) -> list[str]:
@@ -203,17 +202,13 @@ def _deniable(knowledge: Knowledge, anchor: str, rival: str, present: Sequence[s
 def _denied(
     knowledge: Knowledge, anchor: str, present: Sequence[str], rivals: Sequence[str], draw: Random
 ) -> list[str]:
-    """Up to two findings that the stem denies, first for rivals that nothing else speaks against."""
-    needy = [rival for rival in rivals if not knowledge.grounds(rival, anchor, present)]
-    others = [rival for rival in rivals if rival not in needy]
-    draw.shuffle(others)
+    """A finding that the stem denies for each rival that nothing else speaks against."""
     kept: list[str] = []
-    for rival in needy + others:
+    for rival in rivals:
         options = _deniable(knowledge, anchor, rival, present)
-        draw.shuffle(options)
-        new = [name for name in options if not any(knowledge.related(name, other) for other in kept)]
-        if new and len(kept) < max(2, len(needy)):
-            kept.append(new[0])
+        if knowledge.grounds(rival, anchor, present, kept) or not options:
+            continue
+        kept.append(draw.choice(options))
     return kept
 
 
@@ -232,24 +227,28 @@ def _flags(
     """
     found: list[tuple[FlagFact, RedFlag]] = []
     for flag in knowledge.red_flags(anchor, present):
-        if not all(knowledge.denies(anchor, name) for name in flag.negates):
-            raise NoPlan(f"the findings could be {flag.emergency}, which a stem of this disease cannot exclude")
+        if any(knowledge.explains(anchor, name) for name in flag.negates):
+            raise NoPlan("the findings could be an emergency that a stem of this disease cannot exclude")
         trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]
         fact = FlagFact(flag.statement, trigger.clinical, (book.record(flag.ref), book.record(trigger.ref)))
         found.append((fact, flag))
-    if len(found) > 2:
-        raise NoPlan("the findings could be three emergencies or more")
+    if len(found) > FLAGS:
+        raise NoPlan("the findings could be more emergencies than a stem can exclude")
     return found
 
 
-def _exposure(
-    knowledge: Knowledge, anchor: str, draw: Random, organism: bool, book: EvidenceBook
-) -> str:
-    """How the patient came by an infection: always told where the organism is asked."""
+def _exposure(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> str:
+    """How the patient came by an infection, where the tables tell."""
     infection = knowledge.tables.infections.get(anchor)
     if infection is None or not infection.exposure:
         return ""
-    if not organism and draw.random() < 0.35:
-        return ""
     book.record(infection.ref)
     return infection.exposure
+
+
+def _acquired(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> tuple[str, ...]:
+    """What says how the infection is transmitted, if the stem tells of an exposure."""
+    infection, edge = knowledge.tables.infections.get(anchor), knowledge.route_edge(anchor)
+    if infection is None or not infection.exposure or not infection.route or edge is None:
+        return ()
+    return (book.record(infection.ref), book.edge(edge))

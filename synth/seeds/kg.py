@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, islice, product
 
 from synth.config import Config
@@ -29,6 +29,8 @@ from synth_kg.knowledge import Clue, Knowledge
 ENDLESS = 10**9
 OFFERED = 3
 """Wrong options of a choice."""
+MISSED = 2
+"""Findings that a wrong diagnosis has to leave unexplained."""
 _STAR_SHARES = (("vignette", 58), ("multihop", 30), ("open", 12))
 """How star-shaped evidence sets are split among the genres that use them, so that no two
 genres spend the same set; a set that a genre cannot use goes to vignettes."""
@@ -50,9 +52,7 @@ def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
     found["reverse"] = list(_reverses(knowledge))
     found["compare"] = list(_comparisons(knowledge))
     found["explainer"] = [
-        Unit("explainer", "mechanism", anchor, ())
-        for anchor, clues in knowledge.clues.items()
-        if len(clues) >= 3
+        Unit("explainer", "mechanism", anchor, ()) for anchor, clues in knowledge.clues.items() if len(clues) >= 3
     ]
     found["calculation"] = [Unit("calculation", name, name, ()) for name in FORMULAS]
     return found
@@ -62,10 +62,11 @@ def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
     """Sets of three or four findings of a disease that make a fair stem.
 
     At least two findings say where the trouble lies and at least one is characteristic; no
-    finding stands beside one that contains it; no other disease whose course could be the same
-    explains all of them (the stem states the course).
+    finding stands beside one that contains it; what nearly every patient has is there; no other
+    disease whose course could be the same explains all of them (the stem states the course).
     """
     clues = knowledge.clues[anchor]
+    leading = {clue.finding.finding for clue in [c for c in clues if c.typical.cardinal][:2]}
     every = [clue.finding.finding for clue in clues]
     explained = {
         frozenset(name for name in every if knowledge.explains(other, name))
@@ -75,6 +76,8 @@ def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
     for size in (3, 4):
         for chosen in combinations(clues, size):
             names = tuple(clue.finding.finding for clue in chosen)
+            if not leading.issubset(names):
+                continue
             unique = not any(covered.issuperset(names) for covered in explained)
             if unique and _fair(knowledge, chosen) and _weighable(knowledge, anchor, names):
                 yield names
@@ -91,9 +94,14 @@ def _fair(knowledge: Knowledge, chosen: tuple[Clue, ...]) -> bool:
 
 
 def _weighable(knowledge: Knowledge, anchor: str, names: tuple[str, ...]) -> bool:
-    """Whether enough rivals can be ruled out by the findings, or by what a stem may deny."""
-    deniable = [name for name in knowledge.tables.findings if knowledge.denies(anchor, name)]
-    ruled_out = (rival for rival in knowledge.rivals(anchor) if knowledge.grounds(rival, anchor, names, deniable))
+    """Whether enough rivals explain a part and can be ruled out by the rest, or by a denial."""
+    ruled_out = (
+        rival
+        for rival in knowledge.rivals(anchor)
+        if any(knowledge.explains(rival, name) for name in names)
+        and len(knowledge.unexplained(rival, names)) >= MISSED
+        and knowledge.grounds(rival, anchor, names, knowledge.excluded(anchor))
+    )
     return len(list(islice(ruled_out, OFFERED))) == OFFERED
 
 
@@ -159,9 +167,9 @@ def _drug_classes(knowledge: Knowledge) -> Iterator[Unit]:
             members.setdefault(group.drug_class, []).append(drug.drug)
     for disease in knowledge.treatable:
         used = knowledge.drugs_for(disease)
-        for group, drugs in members.items():
-            inside = [drug for drug in drugs if drug in used]
-            for target, *_ in ((drug,) for drug in inside):
+        for mainstay in knowledge.tables.mainstays[disease].classes:
+            inside = [drug for drug in members.get(mainstay, []) if drug in used]
+            for target in inside:
                 given = [drug for drug in inside if drug != target]
                 for pair in combinations(given, 2):
                     yield Unit("choice", "drug class", disease, (target, *pair))
@@ -201,7 +209,7 @@ def _comparisons(knowledge: Knowledge) -> Iterator[Unit]:
                 yield Unit("compare", "comparison", one, (other, finding))
 
 
-class Sequence:
+class Seeds:
     """The endless sequence of seeds of a configuration."""
 
     def __init__(self, knowledge: Knowledge, config: Config) -> None:
@@ -255,13 +263,13 @@ class Sequence:
 
         return sorted(found, key=key)
 
-    def _weights(self, found: Iterable[Unit]) -> dict[Unit, float]:
+    def _weights(self, found: Sequence[Unit]) -> dict[Unit, float]:
         """Hub-damped, rarity-favouring weights, so that anchors share the draws evenly."""
         options = self.config.sampling
         sizes = Counter(unit.anchor for unit in found)
         degree = Counter(c.finding.finding for clues in self.knowledge.clues.values() for c in clues)
         weights = {}
-        for unit in sizes and found:
+        for unit in found:
             damping = math.prod(max(degree.get(pick, 1), 1) ** -options.hub_damping for pick in unit.picks)
             described = max(len(self.knowledge.stated(unit.anchor)), 1)
             weights[unit] = damping * described**-options.rarity / sizes[unit.anchor]

@@ -20,7 +20,5 @@ class Check:
         if not findings:
             return sample
         first = findings[0]
-        outcome = Outcome(
-            status="rejected", step="check", reason=f"{first.check}: {first.reason}", findings=findings
-        )
+        outcome = Outcome(status="rejected", step="check", reason=f"{first.check}: {first.reason}", findings=findings)
         return sample.model_copy(update={"verdict": outcome})

@@ -61,14 +61,13 @@ class Draft:
         return self._assemble(origin._replace(plan=plan), plan, reply)
 
     def _chance(self, spot: Spot, purpose: str) -> int:
-        name = f"{self.config.random_seed}|{spot.index}|{spot.unit.name}|{spot.variant}|{purpose}"
+        name = f"{self.config.random_seed}|{spot.place}|{spot.unit.name}|{spot.variant}|{purpose}"
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
     def _assemble(self, origin: Origin, plan: Plan, reply: Reply) -> Sample:
         lineage = tuple(
             dict.fromkeys(
-                Lineage(source=item.source, version=item.version, license=item.license)
-                for item in plan.evidence
+                Lineage(source=item.source, version=item.version, license=item.license) for item in plan.evidence
             )
         )
         generator = self.engine.generator.model_copy(
@@ -78,7 +77,7 @@ class Draft:
             id="",
             verdict=PENDING,
             seed=self._seed(origin.spot, plan),
-            genre=plan.genre,  # type: ignore[arg-type]
+            genre=plan.genre,
             topic=plan.topic,
             language=self.config.lang,
             question=reply.question,
@@ -93,7 +92,7 @@ class Draft:
             scores=Scores(),
             labels=Labels(department=plan.department, content=plan.content, value=None, long_tail=_tail(plan)),
             difficulty=Difficulty(k=0, correct=0, band="unmeasured"),
-            stage=plan.stage,  # type: ignore[arg-type]
+            stage=plan.stage,
             flags=(),
             generator=generator,
             lineage=lineage,
@@ -103,7 +102,7 @@ class Draft:
         return sample.model_copy(update={"id": content_id(sample)})
 
     def _seed(self, spot: Spot, plan: Plan | None) -> Seed:
-        group = spot.unit.name if spot.unit.genre != "calculation" else f"{spot.unit.name}|{spot.index}"
+        group = spot.unit.name if spot.unit.genre != "calculation" else f"{spot.unit.name}|{spot.place}"
         return Seed(
             kind="kg",
             anchor=spot.unit.anchor,
@@ -119,7 +118,7 @@ class Draft:
             id="",
             verdict=Outcome(status="rejected", step="draft", reason=reason, findings=()),
             seed=self._seed(origin.spot, None),
-            genre=unit.genre,  # type: ignore[arg-type]
+            genre=unit.genre,
             topic=unit.topic,
             language=self.config.lang,
             question="",

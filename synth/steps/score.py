@@ -21,8 +21,8 @@ class Score:
 
 def scored(sample: Sample) -> Sample:
     """The sample with the rule scorer's parts and total."""
-    parts = rule_score(features(sample))
-    return sample.model_copy(update={"scores": Scores(reward=parts["total"], rule=parts)})
+    total, parts = rule_score(features(sample))
+    return sample.model_copy(update={"scores": Scores(reward=total, rule=total, parts=parts)})
 
 
 def features(sample: Sample) -> dict[str, float]:

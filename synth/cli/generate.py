@@ -1,0 +1,142 @@
+"""`synth generate` and `synth demo`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from synth import api
+from synth.cli.show import print_row
+from synth.config import Config, load_config
+from synth.errors import NotBuiltError
+from synth.funnel import Funnel
+from synth.run import Run
+from synth.sample import CAVEAT
+
+_LATER = (
+    "model", "base_url", "profile", "phi_reviewed", "max_calls", "max_tokens", "pilot", "gpus", "allow_historical",
+)  # fmt: skip
+_LINE_EVERY = 2.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """`synth generate`."""
+    for name in _LATER:
+        if getattr(arguments, name):
+            option = "--" + name.replace("_", "-")
+            raise NotBuiltError(f"{option}: not in this version, whose one engine asks no model")
+    flags = {
+        "seed": arguments.seed, "engine": arguments.engine, "lang": arguments.lang,
+        "random_seed": arguments.random_seed,
+        "source": tuple(arguments.source) if arguments.source else None,
+    }  # fmt: skip
+    config = load_config(arguments.config, flags=flags, settings=tuple(arguments.set))
+    if arguments.dry_run:
+        return _dry_run(config, arguments)
+    run = _generate(config, arguments.n, arguments.accept, arguments.out, arguments.prompts, arguments.concurrency)
+    return _outcome(run)
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """`synth demo`."""
+    start = time.monotonic()
+    run = _generate(Config(), arguments.n, None, arguments.out, None, 8)
+    code = _outcome(run)
+    if code:
+        return code
+    print(f"\nmade in {time.monotonic() - start:.1f} s. One row in full:\n")
+    row = next((sample for sample in run.accepted() if sample.genre == "vignette"), None)
+    row = row or next(islice(run.accepted(), 1))
+    print_row(row)
+    return 0
+
+
+def _generate(
+    config: Config,
+    n: int | None,
+    accept: int | None,
+    out: Path | None,
+    prompts: Path | None,
+    concurrency: int,
+) -> Run:
+    with _progress(accept or n or 100, "accepted" if accept else "seeds") as show:
+        return api.generate(
+            config, n=n, accept=accept, out=out, prompts=prompts, concurrency=concurrency, progress=show
+        )
+
+
+@contextmanager
+def _progress(total: int, unit: str) -> Iterator[Any]:
+    """A bar on a terminal, plain lines elsewhere; both on stderr."""
+    if sys.stderr.isatty():
+        with tqdm(total=total, unit=f" {unit}", file=sys.stderr) as bar:
+
+            def advance(funnel: Funnel) -> None:
+                bar.n = funnel.accepted if unit == "accepted" else funnel.done
+                bar.set_postfix(accepted=funnel.accepted, refresh=False)
+                bar.update(0)
+
+            yield advance
+        return
+    last = time.monotonic()
+
+    def line(funnel: Funnel) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY:
+            last = now
+            print(f"{funnel.done} seeds done, {funnel.accepted} accepted", file=sys.stderr)
+
+    yield line
+
+
+def _outcome(run: Run) -> int:
+    from synth.cli import INTERRUPTED
+    from synth.errors import FaultError
+
+    print_funnel(run.funnel)
+    print(f"\n{run.folder}: accepted.jsonl, rejected.jsonl, funnel.json, report.html\n{CAVEAT}")
+    if run.interrupted:
+        print("synth: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    if run.starved:
+        raise FaultError(
+            f"{run.folder}: the first {run.funnel['seeds']} samples gave too little to go on, and all of them are "
+            "kept; rejected.jsonl says why (--set run.min_yield=0 goes on regardless)"
+        )
+    return 0
+
+
+def print_funnel(funnel: dict[str, Any]) -> None:
+    """Print a funnel: every step, its reasons, and what was accepted."""
+    print(f"{'step':<8}{'in':>8}{'passed':>8}{'rejected':>10}{'failed':>8}{'pending':>9}")
+    for step in funnel["steps"]:
+        counts = [sum(step[kind].values()) for kind in ("rejected", "failed")]
+        print(f"{step['step']:<8}{step['in']:>8}{step['passed']:>8}{counts[0]:>10}{counts[1]:>8}{step['pending']:>9}")
+        for kind in ("rejected", "failed"):
+            for reason, n in step[kind].items():
+                print(f"{'':<16}{n:>8}  {reason}")
+    made = {genre: counts.get("accepted", 0) for genre, counts in funnel["genres"].items()}
+    listed = ", ".join(f"{n} {genre}" for genre, n in made.items() if n)
+    print(f"\n{funnel['accepted']} rows accepted of {funnel['seeds']} seeds: {listed or 'none'}")
+
+
+def _dry_run(config: Config, arguments: argparse.Namespace) -> int:
+    prepared = api.prepare(config, prompts=arguments.prompts)
+    print(f"fingerprint {prepared.fingerprint}")
+    print(f"graph       {prepared.knowledge.name}")
+    print(f"folder      {arguments.out or Path('runs') / f'{config.seed}-{prepared.fingerprint[:8]}'}")
+    print(f"seeds       {arguments.n or 'as many as it takes' if arguments.accept else arguments.n or 100}")
+    print("evidence sets at hand:")
+    for genre, found in prepared.seeds.lists.items():
+        print(f"  {genre:<12}{len(found):>8}")
+    return 0

@@ -1,0 +1,1 @@
+"""Executors map a pipeline over its seeds; this version has the one for this machine."""
