@@ -110,6 +110,7 @@ _COMMON = frozenset(
 _STEM = 5
 
 
+@lru_cache(maxsize=100_000)
 def normal(text: str) -> str:
     """A name for comparison: lower case, punctuation as spaces, plural s dropped.
 

@@ -38,7 +38,7 @@ _MARKERS = re.compile(
   | (?P<characterized_by>\b(?:characterized|accompanied)[ _]by\b)
   | (?P<has_material_basis_in>\bhas[ _]material[ _]basis[ _]in\b | \bcaused\ by\b | \binfection\ (?:by|with\ the\ bacterium)\b)
   | (?P<transmitted_by>\b(?:is|are|be)?\ ?(?:primarily\ )?transmitted[ _]by\b | \btransmitted\ through\b)
-  | (?P<located_in>\blocated[ _]in\b)
+  | (?P<located_in>(?<!\bare\ )\blocated[ _]in\b)
   | (?P<other>\b(?:results?|derives|dervies|derive|develops|arises|composed|diagnosed)[ _](?:in_formation_of|in\ formation\ of|in|from|of|by|as)\b
         | \bresults?\ in\b | \bhas-agent\b | \bhas_material_basis_insufficient\b)
     """,
@@ -52,18 +52,23 @@ _CLAUSE = re.compile(
     [;:]
   | ,?\s+(?:which|that|who|where|when|while|after|although|but)\b
   | ,?\s+(?:and|or)?\s*(?:is|are|was|were|has|have|can|could|may|possibly|often|occurs?)\b
-  | ,\s+(?:leading|resulting|followed|primarily|especially|usually|sometimes|including|limited|effected)\b
+  | \s+resulting\ (?:in|from)\b
+  | ,\s+(?:leading|resulting|followed|primarily|especially|usually|typically|sometimes|including|limited|effected)\b
     """,
     re.VERBOSE,
 )
 _LEADING = re.compile(
-    r"^(?:[\s,;]|and/or\b|and\b|or\b|either\b|also\b|often\b|possibly\b|usually\b|the\s+following\b)+", re.I
+    r"^(?:[\s,;]|and/or\b|and\b|or\b|either\b|also\b|of\b|often\b|possibly\b|usually\b|the\s+following\b)+", re.I
 )
 _TRAILING = re.compile(
     r"(?:[\s,;.]|\b(?:and/or|and|or|which|that|is|are|by|in|with|possibly|often|also|primarily|being)\b)+$",
     re.I,
 )
 _LIST = re.compile(r"\s*,\s*(?:and/or|and|or)\s+|\s*,\s*|\s+(?:and|or)\s+|\s*;\s*")
+_SHARED = re.compile(r"(\S*(?:al|ic|ous|ful|ed|ar|ary|ive|-)|red|early|greasy|nontender|liver)\s+(and|or)\s+(?=[a-z])", re.I)
+""""Adjective and adjective noun": one noun, which both share."""
+_LISTED = {"has_symptom", "characterized_by"}
+"""Relations whose argument may be a list."""
 _NEGATED = re.compile(r"\b(?:no|not|without|never)\W+(?:\w+\W+){0,3}$", re.I)
 
 
@@ -103,7 +108,8 @@ def parse_definition(text: str) -> list[Fact]:
         stop = markers[here + 1].start() if here + 1 < len(markers) else end
         argument = text[marker.end() : min(stop, end)]
         single = counts[relation] == 1
-        for phrase in _items(argument, split=relation in {"has_symptom", "characterized_by"} and single):
+        listed = single or "include" in marker.group()
+        for phrase in _items(argument, split=listed and relation in _LISTED):
             facts.setdefault((relation, phrase.casefold()), Fact(relation, phrase, start, end))
     return list(facts.values())
 
@@ -113,8 +119,8 @@ def _items(argument: str, *, split: bool) -> list[str]:
     masked, kept = _mask_parentheses(argument)
     clause = _CLAUSE.search(masked)
     body = masked[: clause.start()] if clause and masked[: clause.start()].strip(" ,") else masked
-    parts = _LIST.split(body) if split else [body]
-    phrases = (_unmask(part, kept) for part in parts)
+    parts = _LIST.split(_SHARED.sub("\\1\x01\\2\x01", body)) if split else [body]
+    phrases = (_unmask(part, kept).replace("\x01", " ") for part in parts)
     cleaned = (_TRAILING.sub("", _LEADING.sub("", phrase)).strip() for phrase in phrases)
     return [phrase for phrase in cleaned if phrase]
 

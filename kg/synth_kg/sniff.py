@@ -90,7 +90,7 @@ def _kind_of_text(text: str) -> str:
     if first.startswith(("format-version:", "[Term]", "ontology:", "data-version:")) or "\n[Term]" in text:
         return "obo"
     if first.startswith("{"):
-        return "jsonl" if first.endswith("}") else "json"
+        return "jsonl" if first.endswith("}") and "\n{" in text else "json"
     if first.startswith("["):
         return "json"
     if first.startswith("<"):

@@ -375,5 +375,3 @@ def _references(tables: Tables) -> Iterator[tuple[str, Iterable[str], Container[
         yield f"infections.tsv: {infection.name}", infection.route_category, tables.routes
     for route in tables.routes.values():
         yield f"routes.tsv: {route.category}", route.foils, tables.routes
-    for mainstay in tables.mainstays.values():
-        yield f"mainstays.tsv: {mainstay.name}", mainstay.classes, tables.classes

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from synth.cli.parser import build_parser
 from synth.errors import SynthError
 from synth.process import NO_SPACE
+from synth_kg.bundle import DamagedGraph
+from synth_kg.tables import TableError
 
 INTERRUPTED = 130
 
@@ -27,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SynthError as error:
         _say(f"synth: {error}")
         return error.exit_code
+    except (DamagedGraph, TableError) as error:
+        _say(f"synth: the bundled knowledge cannot be used: {error}")
+        return SynthError.exit_code
     except KeyboardInterrupt:
         _say("synth: interrupted")
         return INTERRUPTED

@@ -29,6 +29,8 @@ from synth_kg.knowledge import Knowledge
 from synth_kg.tables import RedFlag
 
 OPTIONS = 4
+MISSED = 2
+"""Findings that a good wrong option leaves unexplained."""
 FLAGS = 3
 """Emergencies that one stem may have to exclude."""
 
@@ -162,7 +164,7 @@ def _choose(
 ) -> list[str]:
     """Three rivals to offer: one of the most tempting, the others from further down the list.
 
-    Each explains a part of the stem.
+    Each explains a part of the stem and misses a part.
 
     A disease that the stem's red flags already exclude (`barred`) is no rival.
     """
@@ -171,6 +173,7 @@ def _choose(
         for rival in knowledge.rivals(anchor)
         if rival not in barred
         and any(knowledge.explains(rival, finding) for finding in present)
+        and len(knowledge.unexplained(rival, present)) >= MISSED
         and (not organism or _has_other_agent(knowledge, anchor, rival))
         and knowledge.grounds(rival, anchor, present, _deniable(knowledge, anchor, rival, present))
     ]
@@ -227,6 +230,8 @@ def _flags(
     """
     found: list[tuple[FlagFact, RedFlag]] = []
     for flag in knowledge.red_flags(anchor, present):
+        if any(flag.statement == fact.statement for fact, _ in found):
+            continue  # the same look excludes both
         if any(knowledge.explains(anchor, name) for name in flag.negates):
             raise NoPlan("the findings could be an emergency that a stem of this disease cannot exclude")
         trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]

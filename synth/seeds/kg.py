@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, islice, product
 
 from synth.config import Config
@@ -63,24 +63,28 @@ def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
 
     At least two findings say where the trouble lies and at least one is characteristic; no
     finding stands beside one that contains it; what nearly every patient has is there; no other
-    disease whose course could be the same explains all of them (the stem states the course).
+    disease of this pace is as likely.
     """
     clues = knowledge.clues[anchor]
     leading = {clue.finding.finding for clue in [c for c in clues if c.typical.cardinal][:2]}
-    every = [clue.finding.finding for clue in clues]
-    explained = {
-        frozenset(name for name in every if knowledge.explains(other, name))
-        for other in knowledge.tables.diseases
-        if not knowledge.kind_of(anchor, other) and knowledge.same_pace(anchor, other)
-    }
     for size in (3, 4):
         for chosen in combinations(clues, size):
             names = tuple(clue.finding.finding for clue in chosen)
-            if not leading.issubset(names):
-                continue
-            unique = not any(covered.issuperset(names) for covered in explained)
-            if unique and _fair(knowledge, chosen) and _weighable(knowledge, anchor, names):
+            fair = leading.issubset(names) and _fair(knowledge, chosen) and not _doubles(knowledge, anchor, names, 1)
+            if fair and _weighable(knowledge, anchor, names):
                 yield names
+
+
+def _doubles(knowledge: Knowledge, anchor: str, names: tuple[str, ...], lacking: int) -> list[str]:
+    """Other diseases that explain every finding and call all but `lacking` of them typical."""
+    return [
+        other
+        for other in knowledge.tables.diseases
+        if all(knowledge.explains(other, name) for name in names)
+        and sum(not knowledge.typical_in(other, name) for name in names) <= lacking
+        and not knowledge.kind_of(anchor, other)
+        and knowledge.same_pace(anchor, other)
+    ]
 
 
 def _fair(knowledge: Knowledge, chosen: tuple[Clue, ...]) -> bool:
@@ -109,19 +113,36 @@ def _star_genre(knowledge: Knowledge, unit: Unit) -> str:
     bucket = _uniform(0, "star", unit.name) * 100
     for genre, share in _STAR_SHARES:
         if bucket < share:
-            usable = genre != "multihop" or (
-                knowledge.agent_edge(unit.anchor) is not None
-                and not knowledge.named_alike(unit.anchor, knowledge.tables.infections[unit.anchor].agent)
-            )
+            usable = _USABLE[genre](knowledge, unit)
             return genre if usable else "vignette"
         bucket -= share
     return "vignette"
 
 
+def _has_telling_agent(knowledge: Knowledge, unit: Unit) -> bool:
+    """Whether the organism can be asked for: the graph states it, and the disease's name does not."""
+    if knowledge.agent_edge(unit.anchor) is None:
+        return False
+    return not knowledge.named_alike(unit.anchor, knowledge.tables.infections[unit.anchor].agent)
+
+
+def _stands_alone(knowledge: Knowledge, unit: Unit) -> bool:
+    """Whether no other disease explains the whole stem, so that it can do without options."""
+    return not _doubles(knowledge, unit.anchor, unit.picks, len(unit.picks))
+
+
+_USABLE: dict[str, Callable[[Knowledge, Unit], bool]] = {
+    "vignette": lambda _knowledge, _unit: True,
+    "multihop": _has_telling_agent,
+    "open": _stands_alone,
+}
+
+
 def _pathogens(knowledge: Knowledge) -> Iterator[Unit]:
     for disease, infection in knowledge.tables.infections.items():
         edge = knowledge.agent_edge(disease)
-        if edge is not None and not knowledge.named_alike(disease, infection.agent):
+        told = knowledge.route_edge(disease) is not None or knowledge.clues.get(disease)
+        if edge is not None and told and not knowledge.named_alike(disease, infection.agent):
             yield Unit("choice", "pathogen", disease, (edge.tail[1],))
 
 

@@ -15,6 +15,7 @@ from synth.recipes.shared import NoPlan, rewordings
 from synth.sample import (
     Answer,
     Difficulty,
+    Evidence,
     Generator,
     Labels,
     Lineage,
@@ -22,6 +23,7 @@ from synth.sample import (
     Sample,
     Scores,
     Seed,
+    Step,
     content_id,
     license_of,
 )
@@ -65,9 +67,10 @@ class Draft:
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
     def _assemble(self, origin: Origin, plan: Plan, reply: Reply) -> Sample:
+        evidence, steps = cited(plan.evidence, reply.steps)
         lineage = tuple(
             dict.fromkeys(
-                Lineage(source=item.source, version=item.version, license=item.license) for item in plan.evidence
+                Lineage(source=item.source, version=item.version, license=item.license) for item in evidence
             )
         )
         generator = self.engine.generator.model_copy(
@@ -76,7 +79,7 @@ class Draft:
         sample = Sample(
             id="",
             verdict=PENDING,
-            seed=self._seed(origin.spot, plan),
+            seed=self._seed(origin.spot, evidence),
             genre=plan.genre,
             topic=plan.topic,
             language=self.config.lang,
@@ -85,9 +88,9 @@ class Draft:
             answer=plan.answer,
             uniqueness=plan.uniqueness,
             conditioning="evidence",
-            reasoning=" ".join(step.text for step in reply.steps),
+            reasoning=" ".join(step.text for step in steps),
             response=reply.response,
-            steps=reply.steps,
+            steps=steps,
             attempts=(),
             scores=Scores(),
             labels=Labels(department=plan.department, content=plan.content, value=None, long_tail=_tail(plan)),
@@ -101,14 +104,14 @@ class Draft:
         )
         return sample.model_copy(update={"id": content_id(sample)})
 
-    def _seed(self, spot: Spot, plan: Plan | None) -> Seed:
+    def _seed(self, spot: Spot, evidence: tuple[Evidence, ...]) -> Seed:
         group = spot.unit.name if spot.unit.genre != "calculation" else f"{spot.unit.name}|{spot.place}"
         return Seed(
             kind="kg",
             anchor=spot.unit.anchor,
             group=digest("group", group),
             graph=self.knowledge.name,
-            evidence=plan.evidence if plan else (),
+            evidence=evidence,
         )
 
     def _without_plan(self, origin: Origin, reason: str) -> Sample:
@@ -117,7 +120,7 @@ class Draft:
         sample = Sample(
             id="",
             verdict=Outcome(status="rejected", step="draft", reason=reason, findings=()),
-            seed=self._seed(origin.spot, None),
+            seed=self._seed(origin.spot, ()),
             genre=unit.genre,
             topic=unit.topic,
             language=self.config.lang,
@@ -144,6 +147,35 @@ class Draft:
 
     def _generator(self) -> Generator:
         return self.engine.generator
+
+
+_STEM_TABLES = {"patients", "infections"}
+"""Tables whose lines a stem may rest on without a claim: who the patient is, what he was exposed to."""
+
+
+def cited(evidence: Sequence[Evidence], steps: Sequence[Step]) -> tuple[tuple[Evidence, ...], tuple[Step, ...]]:
+    """The evidence that a row rests on, numbered from e1, and its steps with these numbers.
+
+    Table lines that were consulted and are not cited go; edges and their sentences stay, since
+    the stem rests on them.
+    """
+    used = {ident for step in steps for claim in step.claims for ident in claim.evidence}
+    kept = [e for e in evidence if e.type != "record" or e.id in used or e.table in _STEM_TABLES]
+    names = {item.id: f"e{number}" for number, item in enumerate(kept, 1)}
+    return (
+        tuple(item.model_copy(update={"id": names[item.id]}) for item in kept),
+        tuple(
+            step.model_copy(
+                update={
+                    "claims": tuple(
+                        claim.model_copy(update={"evidence": tuple(names[i] for i in claim.evidence)})
+                        for claim in step.claims
+                    )
+                }
+            )
+            for step in steps
+        ),
+    )
 
 
 def _lettered(options: Sequence[str]) -> dict[str, str] | None:
