@@ -149,13 +149,19 @@ def write_whole(path: Path, chunks: Iterable[bytes]) -> None:
         UsageError: the place cannot be written to.
         NoSpaceError: the disk is full.
     """
+    whole = path.is_file() or not path.exists()
     temporary = path.with_name(f".{path.name}.part")
     try:
+        if not whole:  # a pipe or a device is written to as it is
+            with path.open("wb") as file:
+                file.writelines(chunks)
+            return
         with temporary.open("wb") as file:
             file.writelines(chunks)
         temporary.replace(path)
     except OSError as error:
-        _discard(temporary)
+        if whole:
+            _discard(temporary)
         raise _unwritable(path, error) from error
 
 

@@ -65,7 +65,9 @@ _TRAILING = re.compile(
     re.I,
 )
 _LIST = re.compile(r"\s*,\s*(?:and/or|and|or)\s+|\s*,\s*|\s+(?:and|or)\s+|\s*;\s*")
-_SHARED = re.compile(r"(\S*(?:al|ic|ous|ful|ed|ar|ary|ive|-)|red|early|greasy|nontender|liver)\s+(and|or)\s+(?=[a-z])", re.I)
+_SHARED = re.compile(
+    r"(\S*(?:al|ic|ous|ful|ed|ar|ary|ive|-)|red|early|greasy|nontender|liver)\s+(and|or)\s+(?=[a-z])", re.I
+)
 """"Adjective and adjective noun": one noun, which both share."""
 _LISTED = {"has_symptom", "characterized_by"}
 """Relations whose argument may be a list."""

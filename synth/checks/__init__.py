@@ -35,6 +35,7 @@ CHECKS: dict[str, Check] = {
     "stem": proof.stem,
     "citations": proof.citations,
     "prose": proof.prose,
+    "person": proof.person,
     "answered": form.answered,
     "argued": form.argued,
     "length": form.length,

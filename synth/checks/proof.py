@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from synth.checks.concepts import fault, stem_findings, wrong_options
 from synth.claims import same
+from synth.prompts import bare
 from synth.sample import Finding, Sample
 from synth_kg.aliases import normal
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[a-z]+")
 _LETTERS = frozenset("abcdefgh")
+_AGED = re.compile(r"\b(\d+)-year-old (woman|man|girl|boy)\b")
+_PERSONS = frozenset(
+    ("a", "an", "adult", "infant", "woman", "man", "girl", "boy", "year", "old", "she", "he", "the", "patient")
+)
 _RECIPES = {
     "vignette": "vignette", "open": "vignette", "multihop": "vignette", "reverse": "reverse",
     "compare": "compare", "calculation": "calculation", "explainer": "explainer",
@@ -67,14 +72,59 @@ def prose(sample: Sample, context: Context) -> Iterator[Finding]:
         return
     known = _connectives(context, recipe_of(sample)) | _names(sample, context) | _LETTERS
     for number, step in enumerate(sample.steps):
-        left = _without(step.text, [claim.text for claim in step.claims])
-        strange = [word for word in _WORD.findall(left) if word not in known]
+        strange = _strange(step.text, [claim.text for claim in step.claims], known)
         if strange:
-            yield fault("says something without a claim", f"steps.{number}", quote=strange[0])
-    left = _without(sample.response, list(_sayable(sample, context)))
-    strange = [word for word in _WORD.findall(left) if word not in known]
+            yield fault("says something without a claim", f"steps.{number}", quote=strange)
+    strange = _strange(sample.response, list(_sayable(sample, context)), known)
     if strange:
-        yield fault("says what no evidence of the row says", "response", quote=strange[0])
+        yield fault("says what no evidence of the row says", "response", quote=strange)
+    strange = _strange(sample.question, _told(sample, context), known | _PERSONS)
+    if strange:
+        yield fault("tells what no evidence of the row says", "question", quote=strange)
+
+
+def person(sample: Sample, context: Context) -> Iterator[Finding]:
+    """The patient's age and sex lie in the range that a source gives; a calculation states its own."""
+    found = _AGED.search(sample.question)
+    if found is None:
+        return
+    age, noun = int(found.group(1)), found.group(2)
+    female = noun in {"woman", "girl"}
+    item = next((item for item in sample.seed.evidence if item.type == "calculation"), None)
+    if item is not None:
+        given = {quantity.name: quantity.value for quantity in item.inputs or ()}
+        right = given.get("age") == age and given.get("female") == female
+    else:
+        entry = context.knowledge.tables.patients.get(sample.seed.anchor)
+        cited = {item.ref for item in sample.seed.evidence}
+        right = (
+            entry is not None
+            and entry.ref in cited
+            and entry.age_min <= age <= entry.age_max
+            and entry.sex in ("any", "female" if female else "male")
+        )
+    if not right:
+        yield fault("no source gives this patient", "question", quote=found.group(0))
+
+
+def _told(sample: Sample, context: Context) -> list[str]:
+    """What a stem may tell: the wordings of its findings, exposures, histories and exclusions."""
+    tables = context.knowledge.tables
+    told: list[str] = []
+    for item in sample.seed.evidence:
+        row = tables.rows.get(item.ref)
+        names = [getattr(row, "finding", "")]
+        if item.type == "edge" and item.ref in context.knowledge.graph.edges:
+            names += context.knowledge.findings_of(context.knowledge.graph.edges[item.ref])
+        for finding in (tables.findings[name] for name in names if name in tables.findings):
+            told += [finding.clinical, finding.patient, bare(finding.clinical)]
+        told += [getattr(row, name, "") for name in ("statement", "exposure", "history")]
+    return [text for text in told if text]
+
+
+def _strange(text: str, said: list[str], known: frozenset[str] | set[str]) -> str:
+    """The first word of a text that is neither in what it says nor known."""
+    return next((word for word in _WORD.findall(_without(text, said)) if word not in known), "")
 
 
 def _without(text: str, claims: list[str]) -> str:

@@ -41,9 +41,29 @@ def options_distinct(sample: Sample, context: Context) -> Iterator[Finding]:
 
 def unique(sample: Sample, context: Context) -> Iterator[Finding]:
     """The answer is right and every other option is wrong, by the rules of the topic."""
+    yield from _answer_named(sample, context)
     rule = _RULES.get(sample.topic, _calculation if sample.genre == "calculation" else None)
     if rule is not None:
         yield from rule(sample, context)
+
+
+def _answer_named(sample: Sample, context: Context) -> Iterator[Finding]:
+    """The answer's concept and aliases are those that the knowledge gives for its text."""
+    knowledge, anchor, text = context.knowledge, sample.seed.anchor, sample.answer.text
+    names: tuple[str, ...] = ()
+    if sample.topic == "diagnosis":
+        names = tuple(name for name in knowledge.aliases(anchor) if name != text)
+    if sample.answer.aliases != names:
+        yield fault("the aliases are not those of the answer", "answer.aliases")
+    meant = {
+        "diagnosis": (anchor,), "mechanism": (anchor,),
+        "pathogen": (f"agent of {anchor}",), "route": (f"route of {anchor}",),
+    }.get(sample.topic) or concepts(knowledge, sample.topic, text) or (anchor,)  # fmt: skip
+    if sample.answer.concept not in meant:
+        yield fault("the concept is not that of the answer", "answer.concept")
+    profile = knowledge.tables.diseases.get(anchor)
+    if sample.topic == "mechanism" and (profile is None or text != f"How {profile.name} produces its findings"):
+        yield fault("the answer is not about the disease that the evidence describes", "answer")
 
 
 def _diagnosis(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -177,6 +197,10 @@ def _calculation(sample: Sample, context: Context) -> Iterator[Finding]:
     right = show(worked.result, last.decimals) + unit
     if sample.answer.text != right:
         yield fault("the answer is not the computed result", "answer", quote=right)
+    for item in formula.inputs:
+        value = show(worked.inputs[item.name], item.decimals)
+        if item.name not in {"female", "age"} and f"{item.label} of {value} {item.unit}".strip() not in sample.question:
+            yield fault("the question does not give an input", "question", quote=item.label)
     values = {**worked.inputs, **worked.steps}
     slips = {show(rounded(slip(values), last.decimals), last.decimals) + unit for _, slip in formula.traps}
     for letter, text in wrong_options(sample).items():

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from synth.cli.parser import build_parser
+from synth.cli.parser import parse
 from synth.errors import SynthError
 from synth.process import NO_SPACE
 from synth_kg.bundle import DamagedGraph
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments = parse(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from synth import api
@@ -66,7 +67,8 @@ def export(arguments: argparse.Namespace) -> int:
         include_flagged=arguments.include_flagged,
     )
     left = f" (left out: {', '.join(f'{n} {why}' for why, n in done.left_out.items())})" if done.left_out else ""
-    print(f"{done.rows} rows in {done.path}{left}; card in {done.card}\n{CAVEAT}")
+    card = f"; card in {done.card}" if done.card else ""
+    print(f"{done.rows} rows in {done.path}{left}{card}\n{CAVEAT}", file=sys.stderr if not done.card else sys.stdout)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,9 +47,17 @@ def build_parser() -> argparse.ArgumentParser:
     _doctor(commands)
     for name, what in _LATER.items():
         later = commands.add_parser(name, help=f"{what} (not in this version)", add_help=False)
-        later.add_argument("rest", nargs=argparse.REMAINDER)
-        later.set_defaults(run=_not_built(name))
+        later.set_defaults(run=_not_built(name), later=True)
     return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; options of a command that is not built are nobody's business."""
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown and not getattr(arguments, "later", False):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return arguments
 
 
 def _not_built(what: str) -> Handler:
@@ -197,8 +205,7 @@ def _kg(commands: Any) -> None:
     ask.add_argument("--html", action="store_true", help=argparse.SUPPRESS)
     for name, what in (("build", "build a graph from sources"), ("walk", "draw subgraphs")):
         later = actions.add_parser(name, help=f"{what} (not in this version)", add_help=False)
-        later.add_argument("rest", nargs=argparse.REMAINDER)
-        later.set_defaults(run=_not_built(f"kg {name}"))
+        later.set_defaults(run=_not_built(f"kg {name}"), later=True)
 
 
 def _doctor(commands: Any) -> None:

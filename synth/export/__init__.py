@@ -29,7 +29,8 @@ class Exported(NamedTuple):
     """What an export wrote and what it left out."""
 
     path: Path
-    card: Path
+    card: Path | None
+    """None where `path` is a pipe or a device."""
     rows: int
     left_out: dict[str, int]
     """Rows left out, by reason."""
@@ -66,6 +67,8 @@ def export(
         what = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "there are none"
         raise FaultError(f"no row to export ({what})")
     write_whole(out, (orjson.dumps(shape(sample, think)) + b"\n" for sample in kept))
+    if not out.is_file():
+        return Exported(out, None, len(kept), dict(left_out))
     card = out.with_name(f"{out.stem}.card.md")
     write_whole(card, [_card(kept, format, think, out.name, left_out).encode()])
     return Exported(out, card, len(kept), dict(left_out))

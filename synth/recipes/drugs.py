@@ -68,8 +68,10 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     order = [target, *chosen.values()]
     draw.shuffle(order)
     letters = {drug: LETTERS[place] for place, drug in enumerate(order)}
+    mainstay = knowledge.tables.mainstays[disease]
+    book.record(mainstay.ref)
     facts = {
-        "disease": knowledge.tables.mainstays[disease].name,
+        "disease": mainstay.name,
         "target": fact(target, letters[target]),
         "given": [fact(drug) for drug in given],
         "rivals": [fact(drug, letters[drug]) for drug in order if drug != target],

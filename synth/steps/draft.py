@@ -69,9 +69,7 @@ class Draft:
     def _assemble(self, origin: Origin, plan: Plan, reply: Reply) -> Sample:
         evidence, steps = cited(plan.evidence, reply.steps)
         lineage = tuple(
-            dict.fromkeys(
-                Lineage(source=item.source, version=item.version, license=item.license) for item in evidence
-            )
+            dict.fromkeys(Lineage(source=item.source, version=item.version, license=item.license) for item in evidence)
         )
         generator = self.engine.generator.model_copy(
             update={"prompt": f"{plan.recipe}/{reply.shape} {self.engine.generator.prompt}"}
@@ -149,8 +147,9 @@ class Draft:
         return self.engine.generator
 
 
-_STEM_TABLES = {"patients", "infections"}
-"""Tables whose lines a stem may rest on without a claim: who the patient is, what he was exposed to."""
+_STEM_TABLES = {"patients", "infections", "mainstays"}
+"""Tables whose lines a question may rest on without a claim: who the patient is, what he was
+exposed to, what is being treated."""
 
 
 def cited(evidence: Sequence[Evidence], steps: Sequence[Step]) -> tuple[tuple[Evidence, ...], tuple[Step, ...]]:

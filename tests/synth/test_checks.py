@@ -78,7 +78,9 @@ PLANTED: dict[str, list[Change]] = {
     "prose": [
         lambda s: step_text(s, 0, ".", ", as penicillin shows."),
         lambda s: changed(s, response=s.response + " Penicillin cures it."),
+        lambda s: changed(s, question=s.question.replace(". ", ", and dies. ", 1)),
     ],
+    "person": [lambda s: changed(s, question=f"This is a 130-year-old man. {s.question}")],
     "answered": [
         lambda s: with_steps(s, list(s.steps[:-1])),
         lambda s: with_steps(s, [Step(text=f"It is {s.answer.text}.", claims=()), *s.steps]),
@@ -103,9 +105,7 @@ def test_sound_rows_have_no_finding(rows: list[Sample], context: Context) -> Non
 
 
 @pytest.mark.parametrize(("check", "number"), [(c, n) for c, changes in PLANTED.items() for n in range(len(changes))])
-def test_a_planted_fault_is_found_by_its_check(
-    check: str, number: int, rows: list[Sample], context: Context
-) -> None:
+def test_a_planted_fault_is_found_by_its_check(check: str, number: int, rows: list[Sample], context: Context) -> None:
     """In the first vignettes of the run, each with the same fault."""
     vignettes = [row for row in rows if row.genre == "vignette" and row.answer.aliases][:5]
     assert vignettes
