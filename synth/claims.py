@@ -113,7 +113,7 @@ def _of_pair(knowledge: Knowledge, entry: Typical) -> dict[str, Any]:
 
 def _brings(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
     found = _only(items, Typical)
-    if found and found[0].verdict != "never ask":
+    if found and found[0].verdict == "typical":
         yield _of_pair(knowledge, found[0])
 
 
@@ -242,6 +242,7 @@ def _line(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
             yield {
                 "label": step.label, "expression": step.expression(values),
                 "value": show(worked.steps[step.name], step.decimals), "unit": _unit(step.unit),
+                "about": abs(step.compute(values) - worked.steps[step.name]) > 1e-9,
             }  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def _winters_reading(v: Values) -> str:
 def _gap_reading(v: Values) -> str:
     if v["gap"] > 10:
         return "a gap above 10 mOsm/kg points to solutes that were not measured, such as an alcohol"
-    return "a gap of at most 10 mOsm/kg gives no sign of solutes that were not measured"
+    return "a gap of at most 10 mOsm/kg lies in the usual range, which does not exclude solutes that were not measured"
 
 
 def _ckd_epi(v: Values) -> float:
@@ -370,7 +370,7 @@ FORMULAS: dict[str, Formula] = {
                      lambda v: f"{show(v['ratio'], 1)} x {'0.85' if v['female'] else '1 (for a man)'}"),
             ),
             (
-                ("swaps the factor for sex", lambda v: v["ratio"] * (1 if v["female"] else 0.85)),
+                ("applies the factor for sex the wrong way round", lambda v: v["ratio"] * (1 if v["female"] else 0.85)),
                 ("divides by 72 but not by the creatinine",
                  lambda v: v["top"] / 72 * (0.85 if v["female"] else 1)),
                 ("uses the age itself instead of 140 minus the age",

@@ -121,6 +121,26 @@ class Knowledge:
         """Whether two findings are the same or one contains the other."""
         return one == other or one in self.broader[other] or other in self.broader[one]
 
+    def brings(self, rival: str, answer: str, finding: str) -> tuple[Typical, ...]:
+        """Lines that make a rival tempting for a finding: it is typical of it, or one that contains it is.
+
+        A finding that tells the answer from the rival tempts nobody.
+        """
+        entries = self.tables.typical.get(rival, {})
+        lines = (entries.get(name) for name in (finding, *sorted(self.broader[finding])))
+        return tuple(
+            line
+            for line in lines
+            if line is not None
+            and line.verdict == "typical"
+            and (answer, rival, line.finding) not in self.tables.separators
+            and (answer, rival, finding) not in self.tables.separators
+        )
+
+    def of_age(self, disease: str, child: bool) -> bool:
+        """Whether a disease may be thought of in a child, or in an adult."""
+        return self.tables.diseases[disease].ages in ("any", "children" if child else "adults")
+
     def explains(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding, or one broader or narrower, typical or occasional."""
         entries = self.tables.typical.get(disease, {})

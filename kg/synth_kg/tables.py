@@ -18,6 +18,7 @@ from synth_kg.graph import digest
 VERDICTS = ("keep", "named disease", "category", "not a finding", "drug effect")
 TYPICALITY = ("typical", "occasional", "never ask")
 COURSES = ("hours", "days", "weeks", "months", "years", "attacks")
+AGES = ("any", "adults", "children")
 STATUSES = ("current", "withdrawn", "obsolete", "supportive")
 EDITOR = "editor's judgement, not a clinician's"
 Row = TypeVar("Row", bound=tuple[object, ...])
@@ -55,6 +56,8 @@ class Disease(NamedTuple):
     not_names: tuple[str, ...]
     """What the ontology calls a synonym and a strict reader would not: a subtype, a stage, an index form."""
     course: str
+    ages: str
+    """any, adults or children: of whom it may be thought at all."""
     site: str
     gloss: str
     history: str
@@ -109,6 +112,8 @@ class RedFlag(NamedTuple):
     emergency: str
     statement: str
     negates: tuple[str, ...]
+    excludes: tuple[str, ...]
+    """Diseases that the statement leaves no room for."""
     courses: tuple[str, ...]
     """Courses in which it has to be thought of; empty for all."""
     only_for: tuple[str, ...]
@@ -123,6 +128,15 @@ class Route(NamedTuple):
 
     category: str
     foils: tuple[str, ...]
+    ref: str = ""
+
+
+class Apart(NamedTuple):
+    """Two findings of a disease that one patient would not have together."""
+
+    disease: str
+    finding: str
+    other: str
     ref: str = ""
 
 
@@ -184,6 +198,7 @@ class Tables(NamedTuple):
     red_flags: tuple[RedFlag, ...]
     infections: dict[str, Infection]
     routes: dict[str, Route]
+    apart: frozenset[tuple[str, frozenset[str]]]
     drugs: dict[str, Drug]
     classes: dict[str, DrugClass]
     mainstays: dict[str, Mainstay]
@@ -223,9 +238,9 @@ def _finding(where: str, r: dict[str, str]) -> Finding:
 
 
 def _disease(where: str, r: dict[str, str]) -> Disease:
-    course = _one_of(r["course"], COURSES, where)
+    course, ages = _one_of(r["course"], COURSES, where), _one_of(r["ages"], AGES, where)
     return Disease(
-        r["disease"], r["name"], _many(r["not_names"]), course, r["site"], r["gloss"], r["history"],
+        r["disease"], r["name"], _many(r["not_names"]), course, ages, r["site"], r["gloss"], r["history"],
         _many(r["lookalikes"]), _many(r["differential"]), r["ref"],
     )  # fmt: skip
 
@@ -256,7 +271,7 @@ def _separator(_where: str, r: dict[str, str]) -> Separator:
 
 def _red_flag(_where: str, r: dict[str, str]) -> RedFlag:
     return RedFlag(
-        _many(r["triggers"]), r["emergency"], r["statement"], _many(r["negates"]),
+        _many(r["triggers"]), r["emergency"], r["statement"], _many(r["negates"]), _many(r["excludes"]),
         _many(r["courses"]), _many(r["only_for"]), _many(r["not_for"]), r["source"], r["ref"],
     )  # fmt: skip
 
@@ -266,6 +281,10 @@ def _infection(_where: str, r: dict[str, str]) -> Infection:
         r["disease"], r["name"], r["agent_term"], r["agent"], r["agent_kind"], r["agent_gloss"],
         r["route"], _many(r["route_category"]), r["exposure"], r["route_term"], r["ref"],
     )  # fmt: skip
+
+
+def _apart(_where: str, r: dict[str, str]) -> Apart:
+    return Apart(r["disease"], r["finding"], r["other"], r["ref"])
 
 
 def _route(_where: str, r: dict[str, str]) -> Route:
@@ -332,6 +351,7 @@ def load_tables(folder: Path | None = None) -> Tables:
         red_flags=tuple(table("red_flags", _red_flag)),
         infections={row.disease: row for row in table("infections", _infection)},
         routes={row.category: row for row in table("routes", _route)},
+        apart=frozenset((row.disease, frozenset((row.finding, row.other))) for row in table("apart", _apart)),
         drugs={row.drug: row for row in table("drugs", _drug)},
         classes={row.drug_class: row for row in table("classes", _drug_class)},
         mainstays={row.disease: row for row in table("mainstays", _mainstay)},
@@ -364,10 +384,14 @@ def _references(tables: Tables) -> Iterator[tuple[str, Iterable[str], Container[
         yield f"findings.tsv: {row.finding}", (*row.parents, *row.entails), findings
     for flag in tables.red_flags:
         yield "red_flags.tsv", (*flag.triggers, *flag.negates), findings
+        yield "red_flags.tsv", flag.excludes, diseases
     for drug in tables.drugs.values():
         yield f"drugs.tsv: {drug.drug}", filter(None, (drug.drug_class,)), tables.classes
     for profile in diseases.values():
         yield f"diseases.tsv: {profile.name}", profile.differential, diseases
+    for disease, pair in tables.apart:
+        yield "apart.tsv", (disease,), diseases
+        yield "apart.tsv", pair, findings
     for favors, against, finding in tables.separators:
         yield "separators.tsv", (favors, against), diseases
         yield "separators.tsv", (finding,), findings

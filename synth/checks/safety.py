@@ -45,5 +45,6 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
 
 def _missing_flags(sample: Sample, context: Context, present: list[str]) -> list[str]:
     """Statements of the red-flag table that the stem needs and lacks."""
+    told = sample.question.casefold()
     needed = context.knowledge.red_flags(sample.seed.anchor, present)
-    return [flag.statement for flag in needed if flag.statement not in sample.question]
+    return [flag.statement for flag in needed if flag.statement.rstrip(".").casefold() not in told]

@@ -128,7 +128,7 @@ class _Blank(dict[str, str]):
         return ""
 
 
-_ANY = _Blank({name: "" for name in ("label", "expression", "value", "unit", "slip", "rule", "reading")})
+_ANY = _Blank({name: "" for name in ("label", "expression", "value", "unit", "slip", "rule", "reading", "about")})
 
 
 _JOINT = re.compile(r"([.?;])(?=[A-Za-z])")

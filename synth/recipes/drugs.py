@@ -17,6 +17,9 @@ from synth.sample import Answer
 from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
+NEAR = 2
+"""Wrong options that are used for the same disease, at least."""
+
 
 class DrugFact(NamedTuple):
     """A drug, its class and what the class does, with the ids of what says so."""
@@ -59,12 +62,11 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     draw.shuffle(near)
     draw.shuffle(far)
     chosen: dict[str, str] = {}
-    for drug in near[:6] + far:
-        chosen.setdefault(knowledge.tables.drugs[drug].drug_class, drug)
-        if len(chosen) == 3:
-            break
-    if len(chosen) < 3:
-        raise NoPlan("too few other classes")
+    for drug in near + far:
+        if len(chosen) < 3:
+            chosen.setdefault(knowledge.tables.drugs[drug].drug_class, drug)
+    if len(chosen) < 3 or sum(drug in near for drug in chosen.values()) < NEAR:
+        raise NoPlan("too few other classes that the disease is treated with")
     order = [target, *chosen.values()]
     draw.shuffle(order)
     letters = {drug: LETTERS[place] for place, drug in enumerate(order)}

@@ -141,28 +141,23 @@ def rival_fact(
         profile.name,
         "",
         book.record(profile.ref),
-        shared_facts(knowledge, rival, present, book),
+        shared_facts(knowledge, rival, answer, present, book),
         ground_facts(knowledge, knowledge.grounds(rival, answer, present, denied), book),
     )
 
 
 def shared_facts(
-    knowledge: Knowledge, disease: str, present: Sequence[str], book: EvidenceBook
+    knowledge: Knowledge, disease: str, answer: str, present: Sequence[str], book: EvidenceBook
 ) -> tuple[SharedFact, ...]:
     """What a rival brings of the stem's findings, or of findings that contain them; what localizes first.
 
     A finding that the rival's own name holds is left out: that it brings it goes without saying.
     """
-    entries = knowledge.tables.typical.get(disease, {})
-    brought = [
-        entry
-        for entry in entries.values()
-        if entry.verdict != "never ask" and any(knowledge.related(entry.finding, name) for name in present)
-    ]
+    brought = {line.finding: line for name in present for line in knowledge.brings(disease, answer, name)[:1]}
     title = knowledge.tables.diseases[disease].name
-    findings = sorted((knowledge.tables.findings[entry.finding] for entry in brought), key=_telling)
+    findings = sorted((knowledge.tables.findings[name] for name in brought), key=_telling)
     return tuple(
-        SharedFact(finding.clinical, finding.plural, book.record(entries[finding.finding].ref))
+        SharedFact(finding.clinical, finding.plural, book.record(brought[finding.finding].ref))
         for finding in findings[:2]
         if not share_stem(finding.clinical, title)
     )

@@ -46,8 +46,8 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     who = person(knowledge, unit.anchor, draw, book)
     organism = unit.genre == "multihop"
     flags = _flags(knowledge, unit.anchor, unit.picks, book)
-    barred = dropped(directives).union(*(flag.not_for for _, flag in flags))
-    rivals = _choose(knowledge, unit.anchor, unit.picks, draw, barred, organism)
+    barred = dropped(directives).union(*(flag.excludes for _, flag in flags))
+    rivals = _choose(knowledge, unit.anchor, unit.picks, draw, barred, organism, who.child)
     denied = _denied(knowledge, unit.anchor, unit.picks, rivals, draw)
     stated = (*denied, *(name for _, flag in flags for name in flag.negates))
     facts = {
@@ -56,6 +56,7 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         "history": disease.history,
         "exposure": _exposure(knowledge, unit.anchor, book),
         "acquired": _acquired(knowledge, unit.anchor, book),
+        "lives": _lives(knowledge, unit.anchor, book) if not organism else (),
         "clues": clues,
         "symptoms": [clue for clue in clues if clue.kind == "symptom"],
         "signs": [clue for clue in clues if clue.kind == "sign"],
@@ -161,6 +162,7 @@ def _choose(
     draw: Random,
     barred: Set[str],
     organism: bool,
+    child: bool,
 ) -> list[str]:
     """Three rivals to offer: one of the most tempting, the others from further down the list.
 
@@ -172,7 +174,8 @@ def _choose(
         rival
         for rival in knowledge.rivals(anchor)
         if rival not in barred
-        and any(knowledge.explains(rival, finding) for finding in present)
+        and any(knowledge.brings(rival, anchor, finding) for finding in present)
+        and knowledge.of_age(rival, child)
         and len(knowledge.unexplained(rival, present)) >= MISSED
         and (not organism or _has_other_agent(knowledge, anchor, rival))
         and knowledge.grounds(rival, anchor, present, _deniable(knowledge, anchor, rival, present))
@@ -230,13 +233,18 @@ def _flags(
     """
     found: list[tuple[FlagFact, RedFlag]] = []
     for flag in knowledge.red_flags(anchor, present):
-        if any(flag.statement == fact.statement for fact, _ in found):
+        if any(says(fact.statement, flag.statement) for fact, _ in found):
             continue  # the same look excludes both
         if any(knowledge.explains(anchor, name) for name in flag.negates):
             raise NoPlan("the findings could be an emergency that a stem of this disease cannot exclude")
         trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]
         fact = FlagFact(flag.statement, trigger.clinical, (book.record(flag.ref), book.record(trigger.ref)))
         found.append((fact, flag))
+    found = [
+        (fact, flag)
+        for fact, flag in found
+        if not any(says(other.statement, fact.statement) for other, _ in found if other != fact)
+    ]
     if len(found) > FLAGS:
         raise NoPlan("the findings could be more emergencies than a stem can exclude")
     return found
@@ -251,9 +259,22 @@ def _exposure(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> str:
     return infection.exposure
 
 
+def says(text: str, statement: str) -> bool:
+    """Whether a text says what a statement of the red-flag table says."""
+    return statement.rstrip(".").casefold() in text.casefold()
+
+
 def _acquired(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> tuple[str, ...]:
     """What says how the infection is transmitted, if the stem tells of an exposure."""
     infection, edge = knowledge.tables.infections.get(anchor), knowledge.route_edge(anchor)
     if infection is None or not infection.exposure or not infection.route or edge is None:
+        return ()
+    return (book.record(infection.ref), book.edge(edge))
+
+
+def _lives(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> tuple[str, ...]:
+    """What says which organism it is and how it lives, if the stem tells of an exposure."""
+    infection, edge = knowledge.tables.infections.get(anchor), knowledge.agent_edge(anchor)
+    if infection is None or not infection.exposure or edge is None:
         return ()
     return (book.record(infection.ref), book.edge(edge))

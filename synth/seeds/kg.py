@@ -27,11 +27,13 @@ from synth_kg.formulas import FORMULAS
 from synth_kg.knowledge import Clue, Knowledge
 
 ENDLESS = 10**9
+INFECTION = "DOID:0050117"
+"""Disease by infectious agent."""
 OFFERED = 3
 """Wrong options of a choice."""
 MISSED = 2
 """Findings that a wrong diagnosis has to leave unexplained."""
-_STAR_SHARES = (("vignette", 58), ("multihop", 30), ("open", 12))
+_STAR_SHARES = (("multihop", 60), ("open", 15), ("vignette", 25))
 """How star-shaped evidence sets are split among the genres that use them, so that no two
 genres spend the same set; a set that a genre cannot use goes to vignettes."""
 
@@ -67,10 +69,16 @@ def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
     """
     clues = knowledge.clues[anchor]
     leading = {clue.finding.finding for clue in [c for c in clues if c.typical.cardinal][:2]}
+    if _feverish(knowledge, anchor):
+        leading |= {"fever"} & {clue.finding.finding for clue in clues}
     for size in (3, 4):
         for chosen in combinations(clues, size):
             names = tuple(clue.finding.finding for clue in chosen)
-            fair = leading.issubset(names) and _fair(knowledge, chosen) and not _doubles(knowledge, anchor, names, 1)
+            fair = (
+                leading.issubset(names)
+                and _fair(knowledge, anchor, chosen)
+                and not _doubles(knowledge, anchor, names, 1)
+            )
             if fair and _weighable(knowledge, anchor, names):
                 yield names
 
@@ -87,14 +95,23 @@ def _doubles(knowledge: Knowledge, anchor: str, names: tuple[str, ...], lacking:
     ]
 
 
-def _fair(knowledge: Knowledge, chosen: tuple[Clue, ...]) -> bool:
+def _feverish(knowledge: Knowledge, disease: str) -> bool:
+    """Whether a stem without the fever that the disease brings would be odd: an acute infection."""
+    acute = knowledge.tables.diseases[disease].course in {"hours", "days"}
+    return acute and ("Disease", INFECTION) in knowledge.graph.ancestors(("Disease", disease))
+
+
+def _fair(knowledge: Knowledge, anchor: str, chosen: tuple[Clue, ...]) -> bool:
     kinds = Counter(clue.finding.specificity for clue in chosen)
     if kinds["characteristic"] < 1 or kinds["characteristic"] + kinds["localizing"] < 2:
         return False
     names = [clue.finding.finding for clue in chosen]
     if len({clue.typical.why for clue in chosen}) < len(chosen):
         return False  # two findings for one reason: the reasoning would say it twice
-    return not any(knowledge.related(one, other) for one, other in combinations(names, 2))
+    return not any(
+        knowledge.related(*pair) or (anchor, frozenset(pair)) in knowledge.tables.apart
+        for pair in combinations(names, 2)
+    )
 
 
 def _weighable(knowledge: Knowledge, anchor: str, names: tuple[str, ...]) -> bool:
@@ -102,7 +119,7 @@ def _weighable(knowledge: Knowledge, anchor: str, names: tuple[str, ...]) -> boo
     ruled_out = (
         rival
         for rival in knowledge.rivals(anchor)
-        if any(knowledge.explains(rival, name) for name in names)
+        if any(knowledge.brings(rival, anchor, name) for name in names)
         and len(knowledge.unexplained(rival, names)) >= MISSED
         and knowledge.grounds(rival, anchor, names, knowledge.excluded(anchor))
     )
@@ -157,7 +174,8 @@ def _findings(knowledge: Knowledge) -> Iterator[Unit]:
     """A disease, two of its findings as given, and a third to be named."""
     for disease, clues in knowledge.clues.items():
         for target in clues:
-            if target.finding.specificity == "general":
+            name = knowledge.tables.diseases[disease].name
+            if target.finding.specificity == "general" or share_stem(target.finding.clinical, name):
                 continue
             others = [c for c in clues if not knowledge.related(c.finding.finding, target.finding.finding)]
             for given in combinations(others, 2):
@@ -207,10 +225,10 @@ def _reverses(knowledge: Knowledge) -> Iterator[Unit]:
         told = f"{infection.agent} {infection.route}"
         if any(share_stem(name, told) for name in (infection.name, *knowledge.aliases(disease))):
             continue
-        special = [c.finding.finding for c in clues if c.finding.specificity != "general"]
-        for pair in combinations(special, 2):
-            if not knowledge.related(*pair):
-                yield Unit("reverse", "diagnosis", disease, pair)
+        for one, other in combinations((clue.finding for clue in clues), 2):
+            vague = one.specificity == other.specificity == "general"
+            if not vague and not knowledge.related(one.finding, other.finding):
+                yield Unit("reverse", "diagnosis", disease, (one.finding, other.finding))
 
 
 def _comparisons(knowledge: Knowledge) -> Iterator[Unit]:
