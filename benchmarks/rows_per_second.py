@@ -44,9 +44,8 @@ def report(seeds: int, rows: list[Sample], wall: float, cpu: float) -> None:
     groups = Counter(row.seed.group for row in rows)
     print(f"{seeds} seeds, {len(rows)} accepted (yield {len(rows) / seeds:.1%}), {wall:.1f} s wall, {cpu:.1f} s CPU")
     print(f"{rate:.0f} accepted rows per second and core: {rate / FLOOR:.2f} x the floor of {FLOOR:.0f}")
-    print(
-        f"distinct questions {questions / len(rows):.1%}, evidence sets {len(groups)}, most rows of one {max(groups.values())}"
-    )
+    distinct = questions / len(rows)
+    print(f"distinct questions {distinct:.1%}, evidence sets {len(groups)}, most rows of one {max(groups.values())}")
 
 
 if __name__ == "__main__":

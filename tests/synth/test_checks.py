@@ -88,7 +88,7 @@ PLANTED: dict[str, list[Change]] = {
     ],
     "argued": [lambda s: option(s, "gout")],
     "length": [
-        lambda s: with_steps(s, [s.steps[0], s.steps[-1]]),
+        lambda s: with_steps(s, [s.steps[-1]]),
         lambda s: with_steps(s, list(s.steps) * 9),
     ],
     "repetition": [lambda s: with_steps(s, [*s.steps[:-1], s.steps[0], s.steps[-1]])],

@@ -75,8 +75,8 @@ def test_plural_findings_take_plural_verbs(claims: Claims, knowledge: Knowledge)
         form = "general" if finding.specificity == "general" else "points"
         for wording in claims.wordings(form, (finding.ref,)):
             verb = wording[len(finding.clinical) :].split()[0]
-            singular = {"points", "suggests", "makes", "by", "fits"}
-            plural = {"point", "suggest", "make", "by", "fit"}
+            singular = {"points", "suggests", "makes", "by", "decides"}
+            plural = {"point", "suggest", "make", "by", "decide"}
             assert verb in (plural if finding.plural else singular), wording
 
 
