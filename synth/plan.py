@@ -19,6 +19,10 @@ TABLES_SOURCE = "synth reviewed tables"
 TABLES_LICENSE = "CC0-1.0"
 
 
+class NoPlan(Exception):
+    """The evidence does not admit a row of this kind; the text says why."""
+
+
 class Unit(NamedTuple):
     """An evidence set and what is asked of it: the grain of sampling."""
 

@@ -53,6 +53,13 @@ def rows(run: Run) -> list[Sample]:
     return list(run.accepted())
 
 
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that asks for long reasoning, so that some rows are rejected by a check."""
+    config = Config(checks=Checks(min_reasoning_words=150))
+    return synth.generate(config, n=60, out=tmp_path_factory.mktemp("strict") / "r")
+
+
 @pytest.fixture
 def one(rows: list[Sample]) -> Sample:
     """An accepted vignette."""

@@ -17,6 +17,7 @@ _COMMON = frozenset(
         "are",
         "as",
         "at",
+        "behind",
         "bite",
         "bitten",
         "bites",

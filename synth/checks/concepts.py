@@ -24,14 +24,17 @@ def wrong_options(sample: Sample) -> dict[str, str]:
 def _names(knowledge: Knowledge) -> dict[str, dict[str, tuple[str, ...]]]:
     """Kind -> normalized name -> concepts."""
     tables = knowledge.tables
-    index: dict[str, dict[str, tuple[str, ...]]] = {k: {} for k in ("disease", "agent", "route", "finding", "drug")}
+    index: dict[str, dict[str, tuple[str, ...]]] = {
+        k: {} for k in ("disease", "process", "agent", "route", "finding", "drug")
+    }
 
     def add(kind: str, name: str, concept: str) -> None:
         if name:
             key = normal(name)
             index[kind][key] = tuple(dict.fromkeys((*index[kind].get(key, ()), concept)))
 
-    for disease in tables.diseases:
+    for disease, profile in tables.diseases.items():
+        add("process", profile.gloss, disease)
         for name in knowledge.aliases(disease):
             add("disease", name, disease)
     for infection in tables.infections.values():
@@ -46,7 +49,7 @@ def _names(knowledge: Knowledge) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 _KINDS = {
-    "diagnosis": "disease", "pathogen": "agent", "route": "route", "finding": "finding",
+    "diagnosis": "disease", "process": "process", "pathogen": "agent", "route": "route", "finding": "finding",
     "comparison": "finding", "drug class": "drug",
 }  # fmt: skip
 

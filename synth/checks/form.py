@@ -48,7 +48,7 @@ def leak(sample: Sample, context: Context) -> Iterator[Finding]:
     found = named_in(sample.question, names)
     if found:
         yield fault("the stem names the answer", "question", quote=found)
-    elif sample.topic in {"diagnosis", "pathogen"} and share_stem(sample.question, sample.answer.text):
+    elif sample.topic in {"diagnosis", "pathogen", "process"} and share_stem(sample.question, sample.answer.text):
         others = wrong_options(sample).values()
         if not any(share_stem(sample.question, other) for other in others):
             yield fault("the stem shares a telling word with the answer alone", "question")
@@ -63,9 +63,10 @@ def answered(sample: Sample, _context: Context) -> Iterator[Finding]:
     if f" {answer} " not in f" {last} ":
         yield fault("the reasoning does not end in the answer", "steps")
     letter = sample.answer.option
-    if letter and not re.search(rf"\b{letter}\b", sample.steps[-1].text):
+    closing = _SENTENCE.split(sample.steps[-1].text)
+    if letter and not any(re.search(rf"\b{letter}\b", s) and f" {answer} " in f" {normal(s)} " for s in closing):
         yield fault("the reasoning does not end in the answer's letter", "steps")
-    if sample.topic in {"diagnosis", "pathogen"} and f" {answer} " in f" {first} ":
+    if sample.topic in {"diagnosis", "pathogen", "process"} and f" {answer} " in f" {first} ":
         yield fault("the answer is given before it is argued for", "steps.0")
     if f" {answer} " not in f" {normal(sample.response)} ":
         yield fault("the response does not give the answer", "response")

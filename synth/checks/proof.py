@@ -128,10 +128,16 @@ def _strange(text: str, said: list[str], known: frozenset[str] | set[str]) -> st
 
 
 def _without(text: str, claims: list[str]) -> str:
-    left = text.casefold()
+    left = _spaced(text)
     for claim in sorted(claims, key=len, reverse=True):  # a claim may hold a shorter one
-        left = left.replace(claim.casefold(), " ")
+        left = left.replace(_spaced(claim), " ")
     return left
+
+
+@lru_cache(maxsize=100_000)
+def _spaced(text: str) -> str:
+    """The words of a text, each between spaces of its own, so that only whole words are replaced."""
+    return f" {'  '.join(_WORD.findall(text.casefold()))} "
 
 
 def _sayable(sample: Sample, context: Context) -> set[str]:

@@ -18,7 +18,7 @@ _BARRED = re.compile(
     r"\bself-harm\b|\bkill (?:him|her|them)sel\w+",
     re.I,
 )
-_DIAGNOSTIC = {"diagnosis", "pathogen", "finding", "comparison", "mechanism", "route"}
+_DIAGNOSTIC = {"diagnosis", "pathogen", "process", "finding", "comparison", "mechanism", "route"}
 
 
 def safety(sample: Sample, context: Context) -> Iterator[Finding]:

@@ -57,7 +57,7 @@ def _answer_named(sample: Sample, context: Context) -> Iterator[Finding]:
         yield fault("the aliases are not those of the answer", "answer.aliases")
     meant = {
         "diagnosis": (anchor,), "mechanism": (anchor,),
-        "pathogen": (f"agent of {anchor}",), "route": (f"route of {anchor}",),
+        "pathogen": (f"agent of {anchor}",), "process": (f"process of {anchor}",), "route": (f"route of {anchor}",),
     }.get(sample.topic) or concepts(knowledge, sample.topic, text) or (anchor,)  # fmt: skip
     if sample.answer.concept not in meant:
         yield fault("the concept is not that of the answer", "answer.concept")
@@ -91,6 +91,14 @@ def _pathogen(sample: Sample, context: Context) -> Iterator[Finding]:
         edges = [knowledge.agent_edge(disease) for disease in diseases]
         if not diseases or any(edge is None or edge.tail in mine for edge in edges):
             yield fault("an option may cause the disease as well", f"options.{letter}", quote=text)
+
+
+def _process(sample: Sample, context: Context) -> Iterator[Finding]:
+    knowledge, anchor = context.knowledge, sample.seed.anchor
+    if anchor not in concepts(knowledge, "process", sample.answer.text):
+        yield fault("the answer is not the process of the disease that the evidence describes", "answer")
+        return
+    yield from _against(sample, context, anchor, lambda text: concepts(knowledge, "process", text))
 
 
 def _against(
@@ -211,6 +219,7 @@ def _calculation(sample: Sample, context: Context) -> Iterator[Finding]:
 _RULES: dict[str, Callable[[Sample, Context], Iterator[Finding]]] = {
     "diagnosis": _diagnosis,
     "pathogen": _pathogen,
+    "process": _process,
     "route": _route,
     "finding": _finding,
     "comparison": _comparison,
@@ -222,18 +231,20 @@ def hops(sample: Sample, context: Context) -> Iterator[Finding]:
     """A multi-hop row needs its first hop: with the findings hidden, no single option remains."""
     if sample.genre != "multihop":
         return
-    knowledge = context.knowledge
-    infections = knowledge.tables.infections
-    mine = infections.get(sample.seed.anchor)
-    if mine is None:
-        return
+    infections = context.knowledge.tables.infections
     told = [i for i in infections.values() if i.exposure and i.exposure in sample.question]
     ways = {way for infection in told for way in infection.route_category}
+
+    def open_to(disease: str) -> bool:
+        infection = infections.get(disease)
+        return not told or (
+            infection is not None and (not infection.route_category or bool(ways & set(infection.route_category)))
+        )
+
     left = [
         letter
         for letter, text in (sample.options or {}).items()
-        for disease in concepts(knowledge, "pathogen", text)
-        if not told or not infections[disease].route_category or set(infections[disease].route_category) & ways
+        if any(open_to(disease) for disease in concepts(context.knowledge, sample.topic, text))
     ]
-    if len(set(left)) < 2:
-        yield fault("the exposure alone leaves one organism, so the findings are not needed", "question")
+    if len(left) < 2:
+        yield fault("the exposure alone leaves one option, so the findings are not needed", "question")

@@ -22,6 +22,7 @@ _RECIPES: dict[tuple[str, str], Recipe] = {
     ("vignette", "diagnosis"): vignette.compose,
     ("open", "diagnosis"): vignette.compose,
     ("multihop", "pathogen"): vignette.compose,
+    ("multihop", "process"): vignette.compose,
     ("choice", "pathogen"): infections.compose_pathogen,
     ("choice", "route"): infections.compose_route,
     ("reverse", "diagnosis"): infections.compose_reverse,

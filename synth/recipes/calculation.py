@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from synth.plan import Directive, EvidenceBook, Plan, Spot
-from synth.recipes.shared import LETTERS, NoPlan
+from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot
+from synth.recipes.shared import LETTERS
 from synth.sample import Answer
 from synth_kg.formulas import FORMULAS, Formula, Worked, rounded, show, work
 from synth_kg.knowledge import Knowledge

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from synth.plan import Directive, EvidenceBook, Plan, Spot
+from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot
 from synth.prompts import bare, cap
 from synth.recipes.shared import (
     LETTERS,
     ClueFact,
     GroundFact,
-    NoPlan,
     clue_fact,
     dropped,
     ground_facts,

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
+from synth.differential import OFFERED, other_drugs
 from synth.plan import Directive, EvidenceBook, Plan, Spot
 from synth.prompts import cap
-from synth.recipes.shared import LETTERS, NoPlan, dropped
+from synth.recipes.shared import LETTERS, dropped
 from synth.sample import Answer
-from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
-
-NEAR = 2
-"""Wrong options that are used for the same disease, at least."""
 
 
 class DrugFact(NamedTuple):
@@ -47,26 +44,13 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         indication = book.edge(used[drug]) if drug in used else ""
         return DrugFact(drug, letter, group.plural, member, book.record(group.ref), indication)
 
-    mine = knowledge.tables.drugs[target].drug_class
-    others = [
-        drug.drug
-        for drug in knowledge.tables.drugs.values()
-        if drug.status == "current"
-        and drug.drug_class not in ("", mine)
-        and drug.drug not in dropped(directives)
-        and disease not in drug.never_for
-        and _ending(drug.drug) != _ending(target)
-    ]
-    near = [drug for drug in others if drug in used]
-    far = [drug for drug in others if drug not in used]
+    near, far = other_drugs(knowledge, disease, target, dropped(directives))
     draw.shuffle(near)
     draw.shuffle(far)
     chosen: dict[str, str] = {}
     for drug in near + far:
-        if len(chosen) < 3:
+        if len(chosen) < OFFERED:
             chosen.setdefault(knowledge.tables.drugs[drug].drug_class, drug)
-    if len(chosen) < 3 or sum(drug in near for drug in chosen.values()) < NEAR:
-        raise NoPlan("too few other classes that the disease is treated with")
     order = [target, *chosen.values()]
     draw.shuffle(order)
     letters = {drug: LETTERS[place] for place, drug in enumerate(order)}
@@ -95,8 +79,3 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         facts=facts,
         evidence=book.all(),
     )
-
-
-def _ending(drug: str) -> str:
-    """The last letters of a generic name, by which classes are often told."""
-    return normal(drug)[-4:]

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from synth.plan import Directive, EvidenceBook, Plan, Spot
+from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot
 from synth.prompts import cap
-from synth.recipes.shared import LETTERS, NoPlan, clue_fact, dropped, person
+from synth.recipes.shared import LETTERS, clue_fact, dropped, person
 from synth.sample import Answer
 from synth_kg.aliases import share_stem
 from synth_kg.knowledge import Knowledge

@@ -15,10 +15,6 @@ from synth_kg.tables import Finding
 LETTERS = "ABCDEFGH"
 
 
-class NoPlan(Exception):
-    """The evidence does not admit a row of this kind."""
-
-
 class Person(NamedTuple):
     """The patient as a stem words them."""
 

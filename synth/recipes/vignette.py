@@ -1,4 +1,4 @@
-"""Vignettes: findings of a patient, and the disease, or one hop further its organism, is asked.
+"""Vignettes: findings of a patient, and the disease, or one hop further its organism or process, is asked.
 
 The wrong options are diseases that a clinician would weigh: the table's differential first,
 then diseases that co-occur with the answer in the literature or share one of the findings.
@@ -7,17 +7,17 @@ The draft offers them in that order; whether each is really wrong is for the che
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from synth.plan import Directive, EvidenceBook, Plan, Spot
+from synth.differential import OFFERED, contenders, deniable, flags
+from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot
 from synth.prompts import bare, cap
 from synth.recipes.shared import (
     LETTERS,
     FlagFact,
-    NoPlan,
     RivalFact,
     clue_fact,
     dropped,
@@ -27,12 +27,6 @@ from synth.recipes.shared import (
 from synth.sample import Answer
 from synth_kg.knowledge import Knowledge
 from synth_kg.tables import RedFlag
-
-OPTIONS = 4
-MISSED = 2
-"""Findings that a good wrong option leaves unexplained."""
-FLAGS = 3
-"""Emergencies that one stem may have to exclude."""
 
 
 def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
@@ -44,12 +38,13 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     clues = [clue_fact(by_name[name], book) for name in unit.picks]
     clues.sort(key=lambda clue: clue.general)
     who = person(knowledge, unit.anchor, draw, book)
-    organism = unit.genre == "multihop"
-    flags = _flags(knowledge, unit.anchor, unit.picks, book)
-    barred = dropped(directives).union(*(flag.excludes for _, flag in flags))
-    rivals = _choose(knowledge, unit.anchor, unit.picks, draw, barred, organism, who.child)
+    organism = unit.topic == "pathogen"
+    raised = flags(knowledge, unit.anchor, unit.picks)
+    barred = dropped(directives).union(*(flag.excludes for flag in raised))
+    pool = contenders(knowledge, unit.anchor, unit.picks, child=who.child, organism=organism, barred=barred)
+    rivals = _choose(pool, draw)
     denied = _denied(knowledge, unit.anchor, unit.picks, rivals, draw)
-    stated = (*denied, *(name for _, flag in flags for name in flag.negates))
+    stated = (*denied, *(name for flag in raised for name in flag.negates))
     facts = {
         "person": who,
         "course": disease.course,
@@ -62,14 +57,14 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         "signs": [clue for clue in clues if clue.kind == "sign"],
         "tests": [clue for clue in clues if clue.kind == "test"],
         "denied": [_denial(knowledge, name) for name in denied],
-        "flags": [fact for fact, _ in flags],
+        "flags": [_flag_fact(knowledge, flag, unit.picks, book) for flag in raised],
         "disease": disease.name,
         "gloss": book.record(disease.ref),
-        "multihop": organism,
+        "hops": unit.topic if unit.genre == "multihop" else "",
     }
     rival_facts = [rival_fact(knowledge, rival, unit.anchor, unit.picks, denied, book) for rival in rivals]
     draft = _Draft(knowledge, spot, draw, book, facts, rival_facts, stated)
-    return _organism(draft) if organism else _diagnosis(draft)
+    return _behind(draft) if unit.genre == "multihop" else _diagnosis(draft)
 
 
 @dataclass(frozen=True)
@@ -131,78 +126,41 @@ def _diagnosis(draft: _Draft) -> Plan:
     )
 
 
-def _organism(draft: _Draft) -> Plan:
-    """One hop further: the organism behind the disease that the stem describes."""
+def _behind(draft: _Draft) -> Plan:
+    """One hop further: the organism or the process behind the disease that the stem describes."""
     knowledge, book, anchor = draft.knowledge, draft.book, draft.spot.unit.anchor
-    names = knowledge.tables.infections
-    cause = {}
+    topic = draft.spot.unit.topic
+    behind: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, str] = {}
     for disease in (anchor, *(rival.disease for rival in draft.rivals)):
-        edge = knowledge.agent_edge(disease)
-        if edge is None:
-            raise NoPlan("the graph states no agent")
-        cause[disease] = (book.record(names[disease].ref), book.edge(edge))
-    entries = [(cap(names[disease].agent), disease) for disease in cause]
+        profile = knowledge.tables.diseases[disease]
+        if topic == "pathogen":
+            infection, edge = knowledge.tables.infections[disease], knowledge.agent_edge(disease)
+            if edge is None:
+                raise NoPlan("the graph states no agent")
+            behind[disease] = (book.record(infection.ref), book.edge(edge))
+            texts[disease] = cap(infection.agent)
+        else:
+            behind[disease] = (book.record(profile.ref),)
+            texts[disease] = cap(profile.gloss)
+    entries = [(text, disease) for disease, text in texts.items()]
     draft.draw.shuffle(entries)
-    draft.facts["cause"] = cause
-    draft.facts["agents"] = {disease: names[disease].agent for disease in cause}
-    answer = cap(names[anchor].agent)
+    draft.facts["behind"] = behind
+    concept = f"{'agent' if topic == 'pathogen' else topic} of {anchor}"
     return draft.plan(
         entries,
-        Answer(text=answer, option=None, aliases=(), concept=f"agent of {anchor}"),
-        topic="pathogen",
+        Answer(text=texts[anchor], option=None, aliases=(), concept=concept),
+        topic=topic,
         content="mechanism",
         uniqueness="proved",
     )
 
 
-def _choose(
-    knowledge: Knowledge,
-    anchor: str,
-    present: Sequence[str],
-    draw: Random,
-    barred: Set[str],
-    organism: bool,
-    child: bool,
-) -> list[str]:
-    """Three rivals to offer: one of the most tempting, the others from further down the list.
-
-    Each explains a part of the stem and misses a part.
-
-    A disease that the stem's red flags already exclude (`barred`) is no rival.
-    """
-    pool = [
-        rival
-        for rival in knowledge.rivals(anchor)
-        if rival not in barred
-        and any(knowledge.brings(rival, anchor, finding) for finding in present)
-        and knowledge.of_age(rival, child)
-        and len(knowledge.unexplained(rival, present)) >= MISSED
-        and (not organism or _has_other_agent(knowledge, anchor, rival))
-        and knowledge.grounds(rival, anchor, present, _deniable(knowledge, anchor, rival, present))
-    ]
-    if len(pool) < OPTIONS - 1:
-        raise NoPlan("too few diseases to weigh against it")
-    first = draw.choice(pool[:3])
+def _choose(pool: Sequence[str], draw: Random) -> list[str]:
+    """Three rivals to offer: one of the most tempting, the others from further down the list."""
+    first = draw.choice(pool[:OFFERED])
     rest = [rival for rival in pool if rival != first]
-    count = min(len(rest), 6)
-    return [first, *draw.sample(rest[:count], OPTIONS - 2)]
-
-
-def _has_other_agent(knowledge: Knowledge, anchor: str, rival: str) -> bool:
-    names = knowledge.tables.infections
-    return rival in names and knowledge.agent_edge(rival) is not None and names[rival].agent != names[anchor].agent
-
-
-def _deniable(knowledge: Knowledge, anchor: str, rival: str, present: Sequence[str]) -> list[str]:
-    """Findings nearly always present in a rival that a stem about the answer may deny."""
-    entries = knowledge.tables.typical.get(rival, {})
-    return [
-        entry.finding
-        for entry in entries.values()
-        if entry.cardinal
-        and knowledge.denies(anchor, entry.finding)
-        and all(knowledge.compatible(entry.finding, stated) for stated in present)
-    ]
+    return [first, *draw.sample(rest[:6], OFFERED - 1)]
 
 
 def _denied(
@@ -211,7 +169,7 @@ def _denied(
     """A finding that the stem denies for each rival that nothing else speaks against."""
     kept: list[str] = []
     for rival in rivals:
-        options = _deniable(knowledge, anchor, rival, present)
+        options = deniable(knowledge, anchor, rival, present)
         if knowledge.grounds(rival, anchor, present, kept) or not options:
             continue
         kept.append(draw.choice(options))
@@ -223,31 +181,9 @@ def _denial(knowledge: Knowledge, name: str) -> str:
     return bare(finding.clinical)
 
 
-def _flags(
-    knowledge: Knowledge, anchor: str, present: Sequence[str], book: EvidenceBook
-) -> list[tuple[FlagFact, RedFlag]]:
-    """The red flags that the stem raises and must exclude.
-
-    Raises:
-        NoPlan: the stem states, or the answer may bring, what would have to be denied.
-    """
-    found: list[tuple[FlagFact, RedFlag]] = []
-    for flag in knowledge.red_flags(anchor, present):
-        if any(says(fact.statement, flag.statement) for fact, _ in found):
-            continue  # the same look excludes both
-        if any(knowledge.explains(anchor, name) for name in flag.negates):
-            raise NoPlan("the findings could be an emergency that a stem of this disease cannot exclude")
-        trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]
-        fact = FlagFact(flag.statement, trigger.clinical, (book.record(flag.ref), book.record(trigger.ref)))
-        found.append((fact, flag))
-    found = [
-        (fact, flag)
-        for fact, flag in found
-        if not any(says(other.statement, fact.statement) for other, _ in found if other != fact)
-    ]
-    if len(found) > FLAGS:
-        raise NoPlan("the findings could be more emergencies than a stem can exclude")
-    return found
+def _flag_fact(knowledge: Knowledge, flag: RedFlag, present: Sequence[str], book: EvidenceBook) -> FlagFact:
+    trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]
+    return FlagFact(flag.statement, trigger.clinical, (book.record(flag.ref), book.record(trigger.ref)))
 
 
 def _exposure(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> str:
@@ -257,11 +193,6 @@ def _exposure(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> str:
         return ""
     book.record(infection.ref)
     return infection.exposure
-
-
-def says(text: str, statement: str) -> bool:
-    """Whether a text says what a statement of the red-flag table says."""
-    return statement.rstrip(".").casefold() in text.casefold()
 
 
 def _acquired(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations, islice, product
+from itertools import combinations, product
 
 from synth.config import Config
-from synth.plan import Spot, Unit
+from synth.differential import OFFERED, other_drugs, weighable
+from synth.plan import NoPlan, Spot, Unit
 from synth_kg.aliases import share_stem
 from synth_kg.formulas import FORMULAS
 from synth_kg.knowledge import Clue, Knowledge
@@ -29,13 +30,9 @@ from synth_kg.knowledge import Clue, Knowledge
 ENDLESS = 10**9
 INFECTION = "DOID:0050117"
 """Disease by infectious agent."""
-OFFERED = 3
-"""Wrong options of a choice."""
-MISSED = 2
-"""Findings that a wrong diagnosis has to leave unexplained."""
-_STAR_SHARES = (("multihop", 60), ("open", 15), ("vignette", 25))
-"""How star-shaped evidence sets are split among the genres that use them, so that no two
-genres spend the same set; a set that a genre cannot use goes to vignettes."""
+_STAR_USES = (("multihop", "pathogen", 60), ("multihop", "process", 20), ("open", "diagnosis", 15))
+"""How many of a hundred star-shaped evidence sets that a genre can use it gets, so that no two
+genres spend the same set; what is left goes to vignettes."""
 
 
 def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
@@ -43,10 +40,8 @@ def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
     found: dict[str, list[Unit]] = {genre: [] for genre in ("vignette", "multihop", "open")}
     for anchor in knowledge.clues:
         for picks in stars(knowledge, anchor):
-            unit = Unit("vignette", "diagnosis", anchor, picks)
-            genre = _star_genre(knowledge, unit)
-            topic = "pathogen" if genre == "multihop" else "diagnosis"
-            found[genre].append(unit._replace(genre=genre, topic=topic))
+            unit = _use(knowledge, Unit("vignette", "diagnosis", anchor, picks))
+            found[unit.genre].append(unit)
     found["pathogen"] = list(_pathogens(knowledge))
     found["route"] = list(_routes(knowledge))
     found["finding"] = list(_findings(knowledge))
@@ -79,7 +74,7 @@ def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
                 and _fair(knowledge, anchor, chosen)
                 and not _doubles(knowledge, anchor, names, 1)
             )
-            if fair and _weighable(knowledge, anchor, names):
+            if fair and weighable(knowledge, anchor, names):
                 yield names
 
 
@@ -106,6 +101,8 @@ def _fair(knowledge: Knowledge, anchor: str, chosen: tuple[Clue, ...]) -> bool:
     if kinds["characteristic"] < 1 or kinds["characteristic"] + kinds["localizing"] < 2:
         return False
     names = [clue.finding.finding for clue in chosen]
+    if any(share_stem(knowledge.tables.diseases[anchor].name, clue.finding.clinical) for clue in chosen):
+        return False  # the stem would give the answer away
     if len({clue.typical.why for clue in chosen}) < len(chosen):
         return False  # two findings for one reason: the reasoning would say it twice
     return not any(
@@ -114,33 +111,21 @@ def _fair(knowledge: Knowledge, anchor: str, chosen: tuple[Clue, ...]) -> bool:
     )
 
 
-def _weighable(knowledge: Knowledge, anchor: str, names: tuple[str, ...]) -> bool:
-    """Whether enough rivals explain a part and can be ruled out by the rest, or by a denial."""
-    ruled_out = (
-        rival
-        for rival in knowledge.rivals(anchor)
-        if any(knowledge.brings(rival, anchor, name) for name in names)
-        and len(knowledge.unexplained(rival, names)) >= MISSED
-        and knowledge.grounds(rival, anchor, names, knowledge.excluded(anchor))
-    )
-    return len(list(islice(ruled_out, OFFERED))) == OFFERED
-
-
-def _star_genre(knowledge: Knowledge, unit: Unit) -> str:
-    bucket = _uniform(0, "star", unit.name) * 100
-    for genre, share in _STAR_SHARES:
-        if bucket < share:
-            usable = _USABLE[genre](knowledge, unit)
-            return genre if usable else "vignette"
-        bucket -= share
-    return "vignette"
+def _use(knowledge: Knowledge, unit: Unit) -> Unit:
+    """The genre and topic for which a star is used."""
+    for genre, topic, share in _STAR_USES:
+        drawn = _uniform(0, f"{genre} {topic}", unit.name) * 100 < share
+        if drawn and _USABLE[genre, topic](knowledge, unit):
+            return unit._replace(genre=genre, topic=topic)
+    return unit
 
 
 def _has_telling_agent(knowledge: Knowledge, unit: Unit) -> bool:
     """Whether the organism can be asked for: the graph states it, and the disease's name does not."""
     if knowledge.agent_edge(unit.anchor) is None:
         return False
-    return not knowledge.named_alike(unit.anchor, knowledge.tables.infections[unit.anchor].agent)
+    told = knowledge.named_alike(unit.anchor, knowledge.tables.infections[unit.anchor].agent)
+    return not told and weighable(knowledge, unit.anchor, unit.picks, organism=True)
 
 
 def _stands_alone(knowledge: Knowledge, unit: Unit) -> bool:
@@ -148,10 +133,20 @@ def _stands_alone(knowledge: Knowledge, unit: Unit) -> bool:
     return not _doubles(knowledge, unit.anchor, unit.picks, len(unit.picks))
 
 
-_USABLE: dict[str, Callable[[Knowledge, Unit], bool]] = {
-    "vignette": lambda _knowledge, _unit: True,
-    "multihop": _has_telling_agent,
-    "open": _stands_alone,
+def _has_telling_process(knowledge: Knowledge, unit: Unit) -> bool:
+    """Whether the process can be asked for: neither findings nor an exposure give its description away."""
+    infection = knowledge.tables.infections.get(unit.anchor)
+    if infection is not None and infection.exposure:
+        return False
+    gloss = knowledge.tables.diseases[unit.anchor].gloss
+    findings = (knowledge.tables.findings[name] for name in unit.picks)
+    return not any(share_stem(gloss, words) for finding in findings for words in (finding.clinical, finding.patient))
+
+
+_USABLE: dict[tuple[str, str], Callable[[Knowledge, Unit], bool]] = {
+    ("multihop", "pathogen"): _has_telling_agent,
+    ("multihop", "process"): _has_telling_process,
+    ("open", "diagnosis"): _stands_alone,
 }
 
 
@@ -209,11 +204,22 @@ def _drug_classes(knowledge: Knowledge) -> Iterator[Unit]:
         for mainstay in knowledge.tables.mainstays[disease].classes:
             inside = [drug for drug in members.get(mainstay, []) if drug in used]
             for target in inside:
+                if not _opposed(knowledge, disease, target):
+                    continue
                 given = [drug for drug in inside if drug != target]
                 for pair in combinations(given, 2):
                     yield Unit("choice", "drug class", disease, (target, *pair))
                 if len(given) == 1:
                     yield Unit("choice", "drug class", disease, (target, given[0]))
+
+
+def _opposed(knowledge: Knowledge, disease: str, target: str) -> bool:
+    """Whether enough drugs of other classes can be offered beside a drug."""
+    try:
+        near, far = other_drugs(knowledge, disease, target)
+    except NoPlan:
+        return False
+    return len({knowledge.tables.drugs[drug].drug_class for drug in near + far}) >= OFFERED
 
 
 def _reverses(knowledge: Knowledge) -> Iterator[Unit]:

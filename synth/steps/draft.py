@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from synth.config import Config
 from synth.engines import Engine, Reply
-from synth.plan import Directive, Plan, Spot
+from synth.plan import Directive, NoPlan, Plan, Spot
 from synth.recipes import compose
-from synth.recipes.shared import NoPlan, rewordings
+from synth.recipes.shared import rewordings
 from synth.sample import (
     Answer,
     Difficulty,

@@ -143,12 +143,12 @@ def test_demo_makes_rows_and_shows_one_in_full(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "demo" / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_show_by_the_beginning_of_an_id(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_by_the_beginning_of_an_id(run: Run, strict: Run, capsys: pytest.CaptureFixture[str]) -> None:
     first = next(run.accepted())
     assert main(["show", str(run.folder), first.id[:10]]) == 0
     assert first.id in capsys.readouterr().out
-    rejected = next(row for row in run.rejected() if row.question)
-    assert main(["show", str(run.folder), rejected.id]) == 0
+    rejected = next(row for row in strict.rejected() if row.question)
+    assert main(["show", str(strict.folder), rejected.id]) == 0
     assert rejected.verdict.reason in capsys.readouterr().out
     assert main(["show", str(run.folder), ""]) == 2
     assert main(["show", str(run.folder), "zzz"]) == 2

@@ -62,10 +62,12 @@ def test_the_shapes_that_readers_expect(rows: list[Sample], tmp_path: Path) -> N
         assert f"\n{letter}. {text}" in found["alpaca"]["instruction"]
 
 
-def test_only_accepted_unflagged_rows_that_did_not_see_the_answer(run: Run, rows: list[Sample], tmp_path: Path) -> None:
+def test_only_accepted_unflagged_rows_that_did_not_see_the_answer(
+    strict: Run, rows: list[Sample], tmp_path: Path
+) -> None:
     told = rows[0].model_copy(update={"conditioning": "answer"})
     flagged = rows[1].model_copy(update={"flags": ("doubtful",)})
-    mixed = [told, flagged, *rows[2:5], *list(run.rejected())[:2]]
+    mixed = [told, flagged, *rows[2:5], *list(strict.rejected())[:2]]
     done = export(mixed, "messages", tmp_path / "x.jsonl")
     assert done.rows == 3
     assert done.left_out == {"written with the answer in sight": 1, "flagged": 1, "rejected": 2}

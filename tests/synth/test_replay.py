@@ -184,8 +184,8 @@ def test_rows_of_another_shape_are_faults_with_their_line(run: Run) -> None:
     assert outcome.replayed == 1
 
 
-def test_rejected_rows_have_evidence_that_stands(run: Run) -> None:
-    rejected = [row for row in run.rejected() if row.seed.evidence]
+def test_rejected_rows_have_evidence_that_stands(strict: Run) -> None:
+    rejected = [row for row in strict.rejected() if row.seed.evidence]
     assert rejected
     assert not synth.verify(rejected).faults
 

@@ -50,7 +50,10 @@ def tails(graph: networkx.MultiDiGraph, node: str, relation: str) -> set[str]:
 
 def test_no_choice_has_two_right_options(graph: networkx.MultiDiGraph, data: list[dict]) -> None:
     """For each wrong option: the graph and the tables never make it right as well."""
-    diseases = {row["name"].casefold(): row["disease"] for row in table("diseases")}
+    named = {
+        "diagnosis": {row["name"].casefold(): row["disease"] for row in table("diseases")},
+        "process": {row["gloss"].casefold(): row["disease"] for row in table("diseases")},
+    }
     verdicts = {(row["disease"], row["finding"]): row["verdict"] for row in table("typical")}
     kept = [row for row in table("findings") if row["verdict"] == "keep"]
     wordings = {row["clinical"].casefold(): row["finding"] for row in kept}
@@ -73,8 +76,8 @@ def test_no_choice_has_two_right_options(graph: networkx.MultiDiGraph, data: lis
         }
         for text in wrong:
             checked += 1
-            if row["topic"] == "diagnosis":
-                disease = diseases[text]
+            if row["topic"] in named:
+                disease = named[row["topic"]][text]
                 assert disease != anchor
                 assert not networkx.has_path(_hierarchy(graph), disease, anchor)
                 assert not networkx.has_path(_hierarchy(graph), anchor, disease)
