@@ -139,9 +139,14 @@ def generate(
     folder = Path(out) if out else None
     if folder is None:
         folder = Path("runs") / f"{config.seed}-{prepare(config, prompts=prompts).fingerprint[:8]}"
-    make_folder(folder)
+    fresh = make_folder(folder)
     with sole_driver(folder):
-        prepared = prepare(config, prompts=prompts, graph=folder / GRAPH)
+        try:
+            prepared = prepare(config, prompts=prompts, graph=folder / GRAPH)
+        except UsageError:
+            if fresh:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing was made, so nothing is left behind
+            raise
         with closing(Store(folder)) as store, Drain() as drain, _logged(folder):
             store.claim(prepared.identity)
             if prompts is not None:

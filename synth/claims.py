@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from synth.prompts import Prompts
+from synth.prompts import Prompts, listed
 from synth.sample import Evidence, Verdict
 from synth_kg.formulas import FORMULAS, Worked, rounded, show, work
 from synth_kg.graph import Edge
@@ -158,10 +158,13 @@ def _separates(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
         }  # fmt: skip
 
 
-def _flag(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
-    found = _only(items, RedFlag, Finding)
-    if found and found[1].finding in found[0].triggers:
-        yield {"finding": found[1].clinical, "emergency": found[0].emergency}
+def _flag(knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:
+    named = [item.finding for item in items if isinstance(item, Finding)]
+    found = _only(items, RedFlag, *(Finding for _ in named))
+    group = next((group for group in found[0].triggers if set(group) == set(named)), ()) if found else ()
+    if found and group:
+        findings = [knowledge.tables.findings[name].clinical for name in group]
+        yield {"finding": listed(findings), "emergency": found[0].emergency}
 
 
 def _gloss(_knowledge: Knowledge, items: Sequence[Item]) -> Iterator[Fields]:

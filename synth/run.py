@@ -126,12 +126,13 @@ def write_config(folder: Path, data: Mapping[str, Any]) -> None:
     write_whole(folder / CONFIG, [text.encode()])
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder to write in.
+def make_folder(folder: Path) -> bool:
+    """Create a folder to write in, and say whether it was not there before.
 
     Raises:
         UsageError: it cannot be, and why.
     """
+    fresh = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -140,6 +141,7 @@ def make_folder(folder: Path) -> None:
         raise _unwritable(folder, error) from error
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder}: not writable")
+    return fresh
 
 
 def write_whole(path: Path, chunks: Iterable[bytes]) -> None:

@@ -187,7 +187,7 @@ class Knowledge:
         return tuple(
             flag
             for flag in self.tables.red_flags
-            if any(name in flag.triggers for name in present)
+            if any(set(group).issubset(present) for group in flag.triggers)
             and disease not in flag.not_for
             and (not flag.only_for or disease in flag.only_for)
             and (not flag.courses or course in flag.courses)

@@ -9,6 +9,7 @@ column means.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -106,9 +107,10 @@ class Separator(NamedTuple):
 
 
 class RedFlag(NamedTuple):
-    """An emergency that a finding can mean, and the negatives that exclude it."""
+    """An emergency that findings can mean, and the negatives that exclude it."""
 
-    triggers: tuple[str, ...]
+    triggers: tuple[tuple[str, ...], ...]
+    """Findings that raise it: any of these groups, with all of its findings."""
     emergency: str
     statement: str
     negates: tuple[str, ...]
@@ -271,7 +273,8 @@ def _separator(_where: str, r: dict[str, str]) -> Separator:
 
 def _red_flag(_where: str, r: dict[str, str]) -> RedFlag:
     return RedFlag(
-        _many(r["triggers"]), r["emergency"], r["statement"], _many(r["negates"]), _many(r["excludes"]),
+        tuple(tuple(group.split("+")) for group in _many(r["triggers"])),
+        r["emergency"], r["statement"], _many(r["negates"]), _many(r["excludes"]),
         _many(r["courses"]), _many(r["only_for"]), _many(r["not_for"]), r["source"], r["ref"],
     )  # fmt: skip
 
@@ -383,7 +386,7 @@ def _references(tables: Tables) -> Iterator[tuple[str, Iterable[str], Container[
     for row in findings.values():
         yield f"findings.tsv: {row.finding}", (*row.parents, *row.entails), findings
     for flag in tables.red_flags:
-        yield "red_flags.tsv", (*flag.triggers, *flag.negates), findings
+        yield "red_flags.tsv", (*chain(*flag.triggers), *flag.negates), findings
         yield "red_flags.tsv", flag.excludes, diseases
     for drug in tables.drugs.values():
         yield f"drugs.tsv: {drug.drug}", filter(None, (drug.drug_class,)), tables.classes

@@ -77,7 +77,6 @@ class FlagFact(NamedTuple):
     """A red flag that the stem excludes."""
 
     statement: str
-    finding: str
     ids: tuple[str, ...]
 
 

@@ -182,8 +182,9 @@ def _denial(knowledge: Knowledge, name: str) -> str:
 
 
 def _flag_fact(knowledge: Knowledge, flag: RedFlag, present: Sequence[str], book: EvidenceBook) -> FlagFact:
-    trigger = knowledge.tables.findings[next(name for name in present if name in flag.triggers)]
-    return FlagFact(flag.statement, trigger.clinical, (book.record(flag.ref), book.record(trigger.ref)))
+    raised = next(group for group in flag.triggers if set(group).issubset(present))
+    findings = (book.record(knowledge.tables.findings[name].ref) for name in raised)
+    return FlagFact(flag.statement, (book.record(flag.ref), *findings))
 
 
 def _exposure(knowledge: Knowledge, anchor: str, book: EvidenceBook) -> str:

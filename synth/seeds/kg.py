@@ -55,27 +55,34 @@ def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
     return found
 
 
-def stars(knowledge: Knowledge, anchor: str) -> Iterator[tuple[str, ...]]:
-    """Sets of three or four findings of a disease that make a fair stem.
+def stars(knowledge: Knowledge, anchor: str) -> list[tuple[str, ...]]:
+    """Sets of three or four findings of a disease that make a fair stem; of five, if fewer do not tell it apart.
 
     At least two findings say where the trouble lies and at least one is characteristic; no
     finding stands beside one that contains it; what nearly every patient has is there; no other
     disease of this pace is as likely.
     """
+    small = [names for size in (3, 4) for names in _stars(knowledge, anchor, size)]
+    return small or list(_stars(knowledge, anchor, 5))
+
+
+def _stars(knowledge: Knowledge, anchor: str, size: int) -> Iterator[tuple[str, ...]]:
     clues = knowledge.clues[anchor]
-    leading = {clue.finding.finding for clue in [c for c in clues if c.typical.cardinal][:2]}
+    leading = set(_leading(knowledge, anchor))
     if _feverish(knowledge, anchor):
         leading |= {"fever"} & {clue.finding.finding for clue in clues}
-    for size in (3, 4):
-        for chosen in combinations(clues, size):
-            names = tuple(clue.finding.finding for clue in chosen)
-            fair = (
-                leading.issubset(names)
-                and _fair(knowledge, anchor, chosen)
-                and not _doubles(knowledge, anchor, names, 1)
-            )
-            if fair and weighable(knowledge, anchor, names):
-                yield names
+    for chosen in combinations(clues, size):
+        names = tuple(clue.finding.finding for clue in chosen)
+        fair = (
+            leading.issubset(names) and _fair(knowledge, anchor, chosen) and not _doubles(knowledge, anchor, names, 1)
+        )
+        if fair and weighable(knowledge, anchor, names):
+            yield names
+
+
+def _leading(knowledge: Knowledge, anchor: str) -> list[str]:
+    """The first two findings that nearly every patient has: a stem without them would be odd."""
+    return [clue.finding.finding for clue in knowledge.clues[anchor] if clue.typical.cardinal][:2]
 
 
 def _doubles(knowledge: Knowledge, anchor: str, names: tuple[str, ...], lacking: int) -> list[str]:
@@ -231,9 +238,11 @@ def _reverses(knowledge: Knowledge) -> Iterator[Unit]:
         told = f"{infection.agent} {infection.route}"
         if any(share_stem(name, told) for name in (infection.name, *knowledge.aliases(disease))):
             continue
+        leading = _leading(knowledge, disease)[:1]
         for one, other in combinations((clue.finding for clue in clues), 2):
             vague = one.specificity == other.specificity == "general"
-            if not vague and not knowledge.related(one.finding, other.finding):
+            led = set(leading) <= {one.finding, other.finding}
+            if led and not vague and not knowledge.related(one.finding, other.finding):
                 yield Unit("reverse", "diagnosis", disease, (one.finding, other.finding))
 
 
