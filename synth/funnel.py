@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synth.sample import GENRES, Sample
+from synth_kg.aliases import normal
 
 STEPS = ("draft", "check", "admit", "score")
 """Where a sample can end, in order. Reflection mends what `check` and `admit` reject, so a
 sample ends there only if no revision was kept that passes."""
+
+
+LONG = 80
+"""Words from which a chain counts as long."""
+
+
+def opening(sample: Sample) -> str:
+    """The first eight words of the reasoning."""
+    return " ".join(normal(sample.reasoning).split()[:8])
 
 
 @dataclass
@@ -30,6 +40,10 @@ class Funnel:
     departments: Counter[str] = field(default_factory=Counter)
     uniqueness: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
+    openings: Counter[str] = field(default_factory=Counter)
+    chains: int = 0
+    """Accepted rows that argue in a chain: all but the explainers."""
+    long: int = 0
     kept: Counter[str] = field(default_factory=Counter)
     """Revisions that were kept, by the check whose finding they answered."""
     not_kept: Counter[str] = field(default_factory=Counter)
@@ -49,6 +63,10 @@ class Funnel:
         self.departments[sample.labels.department] += 1
         self.uniqueness[sample.uniqueness] += 1
         self.shapes[sample.generator.prompt.split(" ", 1)[0]] += 1
+        self.openings[opening(sample)] += 1
+        if sample.genre != "explainer":
+            self.chains += 1
+            self.long += len(sample.reasoning.split()) >= LONG
 
     def summary(self) -> dict[str, Any]:
         """The counts as JSON; every step adds up, and a step's passed are the next one's in."""
@@ -77,6 +95,11 @@ class Funnel:
             "departments": _sorted(self.departments),
             "uniqueness": _sorted(self.uniqueness),
             "shapes": _sorted(self.shapes),
+            "chains": {
+                "without explainers": self.chains,
+                f"of {LONG} words or more": self.long,
+                "with the commonest eight-word opening": max(self.openings.values(), default=0),
+            },
         }
 
 

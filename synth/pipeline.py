@@ -15,6 +15,7 @@ from synth.checks import Context
 from synth.claims import Claims
 from synth.config import Config
 from synth.engines import Engine
+from synth.funnel import opening
 from synth.plan import Spot
 from synth.sample import Finding, Outcome, Sample
 from synth.steps.check import Check
@@ -26,7 +27,6 @@ from synth_kg.knowledge import Knowledge
 
 STEPS = ("draft", "check", "admit", "score")
 """Where a sample can end, in order; reflection mends what check and admit reject."""
-_OPENING_WORDS = 8
 _OPENING_FLOOR = 20
 """Openings are compared once so many rows were accepted."""
 
@@ -46,11 +46,6 @@ class Memory:
         self.groups[sample.seed.group] += 1
         self.openings[opening(sample)] += 1
         self.accepted += 1
-
-
-def opening(sample: Sample) -> str:
-    """The first eight words of the reasoning."""
-    return " ".join(normal(sample.reasoning).split()[:_OPENING_WORDS])
 
 
 class Pipeline:

@@ -128,6 +128,8 @@ def print_funnel(funnel: dict[str, Any]) -> None:
     made = {genre: counts.get("accepted", 0) for genre, counts in funnel["genres"].items()}
     listed = ", ".join(f"{n} {genre}" for genre, n in made.items() if n)
     print(f"\n{funnel['accepted']} rows accepted of {funnel['seeds']} seeds: {listed or 'none'}")
+    for name in ("uniqueness", "chains"):
+        print(f"{name}: {', '.join(f'{n} {key}' for key, n in funnel[name].items())}")
 
 
 def _dry_run(config: Config, arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from synth.sample import CAVEAT
 
 REPORT = "report.html"
 _SHOWN = 3
-_COUNTS = ("genres", "topics", "departments", "uniqueness", "shapes")
+_COUNTS = ("genres", "topics", "departments", "uniqueness", "shapes", "chains")
 
 
 def write_report(run: Run) -> Path:
