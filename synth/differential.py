@@ -35,11 +35,11 @@ def flags(knowledge: Knowledge, anchor: str, present: Sequence[str]) -> tuple[Re
     """The red flags that a stem raises and must exclude; one look that excludes two is named once.
 
     Raises:
-        NoPlan: the stem states, or the answer may bring, what would have to be denied.
+        NoPlan: what would have to be denied is typical of the answer, or the emergencies are too many.
     """
     found: list[RedFlag] = []
     for flag in knowledge.red_flags(anchor, present):
-        if any(knowledge.explains(anchor, name) for name in flag.negates):
+        if any(knowledge.expects(anchor, name) for name in flag.negates):
             raise NoPlan("the findings could be an emergency that a stem of this disease cannot exclude")
         if not any(says(other.statement, flag.statement) for other in found):
             found = [other for other in found if not says(flag.statement, other.statement)] + [flag]

@@ -149,6 +149,11 @@ class Knowledge:
             return own.verdict != "never ask"
         return any(e.verdict != "never ask" and self.related(e.finding, finding) for e in entries.values())
 
+    def expects(self, disease: str, finding: str) -> bool:
+        """Whether the tables call the finding, or one broader or narrower, typical."""
+        entries = self.tables.typical.get(disease, {})
+        return any(e.verdict == "typical" and self.related(e.finding, finding) for e in entries.values())
+
     def grounds(
         self, rival: str, answer: str, present: Sequence[str], absent: Sequence[str] = ()
     ) -> tuple[Ground, ...]:

@@ -30,6 +30,8 @@ from synth_kg.knowledge import Clue, Knowledge
 ENDLESS = 10**9
 INFECTION = "DOID:0050117"
 """Disease by infectious agent."""
+STARS = 30
+"""Stars of one disease, at most: a disease with many findings would crowd out the others."""
 _STAR_USES = (("multihop", "pathogen", 60), ("multihop", "process", 20), ("open", "diagnosis", 15))
 """How many of a hundred star-shaped evidence sets that a genre can use it gets, so that no two
 genres spend the same set; what is left goes to vignettes."""
@@ -62,8 +64,8 @@ def stars(knowledge: Knowledge, anchor: str) -> list[tuple[str, ...]]:
     finding stands beside one that contains it; what nearly every patient has is there; no other
     disease of this pace is as likely.
     """
-    small = [names for size in (3, 4) for names in _stars(knowledge, anchor, size)]
-    return small or list(_stars(knowledge, anchor, 5))
+    found = [names for size in (3, 4) for names in _stars(knowledge, anchor, size)] or [*_stars(knowledge, anchor, 5)]
+    return sorted(found, key=lambda names: _uniform(0, anchor, "|".join(names)))[:STARS]
 
 
 def _stars(knowledge: Knowledge, anchor: str, size: int) -> Iterator[tuple[str, ...]]:
