@@ -153,6 +153,20 @@ def _near(one: str, other: str) -> bool:
     return bool(left & right)
 
 
+@lru_cache(maxsize=100_000)
+def alike(one: str, other: str) -> bool:
+    """Whether two reasons say much the same: two thirds of the longer words of the shorter one stand in the other.
+
+    >>> alike("the virus settles in skin and nodes", "the virus settles in skin, nodes and joints, not in the brain")
+    True
+    >>> alike("the virus settles in skin and nodes", "the fever is mild and short")
+    False
+    """
+    left, right = ({word for word in normal(text).split() if len(word) >= 4} for text in (one, other))
+    shorter = min(len(left), len(right))
+    return 3 * len(left & right) >= 2 * shorter if shorter else one == other
+
+
 def same_name(one: str, other: str) -> bool:
     """Whether two names are the same but for case, punctuation and number."""
     return normal(one) == normal(other)

@@ -85,10 +85,16 @@ def _draw_agents(mine: Infection, others: list[Infection], draw: Random) -> list
     draw.shuffle(others)
     chosen: dict[str, Infection] = {}
     for other in sorted(others, key=distance):
-        chosen.setdefault(other.agent, other)
+        if not any(_overlap(other, taken) for taken in (mine, *chosen.values())):
+            chosen[other.agent] = other
     if len(chosen) < 3:
         raise NoPlan("too few organisms to offer")
     return draw.sample(list(chosen.values())[:5], 3)
+
+
+def _overlap(one: Infection, other: Infection) -> bool:
+    """Whether one organism is the other, or a species of it: a hantavirus and Puumala virus."""
+    return one.agent_term in other.agent_term or other.agent_term in one.agent_term
 
 
 def _agent_plan(knowledge: Knowledge, spot: Spot, draw: Random, infections: list[Infection]) -> Plan:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from synth.plan import Directive, EvidenceBook
 from synth.prompts import bare
-from synth_kg.aliases import share_stem
+from synth_kg.aliases import alike, share_stem
 from synth_kg.knowledge import Clue, Ground, Knowledge
 from synth_kg.tables import Finding
 
@@ -165,12 +165,12 @@ def _telling(finding: Finding) -> int:
 def ground_facts(knowledge: Knowledge, grounds: Sequence[Ground], book: EvidenceBook) -> tuple[GroundFact, ...]:
     """Cite the two strongest grounds on different findings and for different reasons."""
     facts: list[GroundFact] = []
-    given: set[str] = set()
+    given: list[str] = []
     for ground in grounds:
-        reasons = {ground.finding, getattr(knowledge.tables.rows[ground.refs[0]], "why", ground.finding)}
-        if len(facts) == 2 or given & reasons:
+        reason = getattr(knowledge.tables.rows[ground.refs[0]], "why", ground.finding)
+        if len(facts) == 2 or any(f.finding == ground.finding for f in facts) or any(alike(reason, r) for r in given):
             continue
-        given |= reasons
+        given.append(reason)
         finding = knowledge.tables.findings[ground.finding]
         facts.append(
             GroundFact(

@@ -212,14 +212,11 @@ def _drug_classes(knowledge: Knowledge) -> Iterator[Unit]:
         used = knowledge.drugs_for(disease)
         for mainstay in knowledge.tables.mainstays[disease].classes:
             inside = [drug for drug in members.get(mainstay, []) if drug in used]
-            for target in inside:
-                if not _opposed(knowledge, disease, target):
-                    continue
-                given = [drug for drug in inside if drug != target]
-                for pair in combinations(given, 2):
-                    yield Unit("choice", "drug class", disease, (target, *pair))
-                if len(given) == 1:
-                    yield Unit("choice", "drug class", disease, (target, given[0]))
+            for given in combinations(inside, 1 if len(inside) == 2 else 2):
+                targets = [drug for drug in inside if drug not in given and _opposed(knowledge, disease, drug)]
+                if targets:  # one for each pair, since the question names the pair alone
+                    target = min(targets, key=lambda drug: _uniform(0, "|".join((disease, *given)), drug))
+                    yield Unit("choice", "drug class", disease, (target, *given))
 
 
 def _opposed(knowledge: Knowledge, disease: str, target: str) -> bool:
