@@ -62,11 +62,17 @@ class Claims:
         """Every wording that these pieces of evidence together support."""
         found = set(self._all(tuple(e.ref for e in evidence if e.type in {"edge", "record"})))
         for item in evidence:
-            worked = worked_again(item) if item.type == "calculation" else None
-            if worked is not None:
-                forms = ("rule", "line", "reading", "slip")
-                found |= {same(w) for form in forms for w in self.calculation(form, worked)}
+            if item.type == "calculation" and item.formula and item.inputs is not None:
+                found |= self._computed(item.formula, tuple((q.name, q.value) for q in item.inputs))
         return found
+
+    @lru_cache(maxsize=10_000)  # noqa: B019
+    def _computed(self, formula: str, inputs: tuple[tuple[str, float], ...]) -> frozenset[str]:
+        worked = computed(formula, dict(inputs))
+        if worked is None:
+            return frozenset()
+        forms = ("rule", "line", "reading", "slip")
+        return frozenset(same(wording) for form in forms for wording in self.calculation(form, worked))
 
     @lru_cache(maxsize=200_000)  # noqa: B019
     def _all(self, refs: tuple[str, ...]) -> frozenset[str]:
@@ -81,11 +87,16 @@ def same(text: str) -> str:
 
 def worked_again(item: Evidence) -> Worked | None:
     """Recompute a calculation from the inputs that a row states; None if they do not compute."""
-    formula = FORMULAS.get(item.formula or "")
-    if formula is None or item.inputs is None:
+    if item.formula is None or item.inputs is None:
         return None
+    return computed(item.formula, {quantity.name: quantity.value for quantity in item.inputs})
+
+
+def computed(formula: str, inputs: Mapping[str, float]) -> Worked | None:
+    """Compute a formula by its name; None if there is none, or the inputs are out of its range."""
+    known = FORMULAS.get(formula)
     try:
-        return work(formula, {quantity.name: quantity.value for quantity in item.inputs})
+        return work(known, inputs) if known is not None else None
     except ValueError:
         return None
 

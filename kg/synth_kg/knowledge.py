@@ -143,11 +143,19 @@ class Knowledge:
 
     def explains(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding, or one broader or narrower, typical or occasional."""
+        return finding in self._explained(disease)
+
+    @cache  # noqa: B019
+    def _explained(self, disease: str) -> frozenset[str]:
         entries = self.tables.typical.get(disease, {})
-        own = entries.get(finding)
-        if own is not None:
-            return own.verdict != "never ask"
-        return any(e.verdict != "never ask" and self.related(e.finding, finding) for e in entries.values())
+        brought = [entry.finding for entry in entries.values() if entry.verdict != "never ask"]
+        return frozenset(
+            name
+            for name in self.tables.findings
+            if (
+                entries[name].verdict != "never ask" if name in entries else any(self.related(b, name) for b in brought)
+            )
+        )
 
     def expects(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding, or one broader or narrower, typical."""
