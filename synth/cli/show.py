@@ -25,10 +25,11 @@ def print_row(sample: Sample) -> None:
         for claim in step.claims:
             _wrapped(f"[{', '.join(claim.evidence)}] {claim.text}", indent="       ")
     print("\nResponse")
-    _wrapped(sample.response, indent="  ")
+    _wrapped(sample.response)
     print("\nEvidence")
     for item in sample.seed.evidence:
-        _wrapped(f"{item.id} {_said(item)} ({item.source} {item.version}, {item.license})", indent="   ")
+        version = item.version[:8] if item.type == "record" else item.version  # a hash is told by its beginning
+        _wrapped(f"{item.id} {_said(item)} ({item.source} {version}, {item.license})", indent="   ")
     for attempt in sample.attempts:
         finding = attempt.finding
         kept = "kept" if attempt.kept else f"not kept ({attempt.why})"
