@@ -235,7 +235,11 @@ class Knowledge:
         return tuple(entry.finding for entry in entries.values() if entry.verdict == "never ask")
 
     def undecided(self, one: str, other: str, target: str) -> tuple[list[str], list[str]]:
-        """Findings that do not tell two diseases apart: those typical of both, and those of neither."""
+        """Findings that do not tell two diseases apart: those typical of both, and those of neither.
+
+        Of the latter only such as a disease brings that is weighed against either: others are filler.
+        """
+        near = {*self.tables.diseases[one].differential, *self.tables.diseases[other].differential}
         shared = [
             clue.finding.finding
             for clue in self.clues[one]
@@ -244,7 +248,9 @@ class Knowledge:
         neither = [
             name
             for name in self.excluded(one)
-            if self.grounds(other, "", [name]) and not any(self.related(name, taken) for taken in (target, *shared))
+            if self.grounds(other, "", [name])
+            and any(self.typical_in(rival, name) for rival in near)
+            and not any(self.related(name, taken) for taken in (target, *shared))
         ]
         return shared, neither
 
