@@ -229,17 +229,25 @@ class Knowledge:
             and not share_stem(name, self.tables.diseases[rival].name)
         )
 
-    def excluded(self, disease: str) -> tuple[str, ...]:
-        """Findings that the tables rule out for a disease."""
+    @cache  # noqa: B019
+    def foils(self, disease: str) -> tuple[str, ...]:
+        """Findings that the tables rule out for a disease and that a disease near it brings.
+
+        Near is what is weighed against it and what its department sees; others are ruled out as
+        well, but nobody would think of them.
+        """
+        own = self.department(disease)
+        seen = (other for other in self.tables.diseases if other != disease and self.department(other) == own)
+        near = {*self.tables.diseases[disease].differential, *seen}
         entries = self.tables.typical.get(disease, {})
-        return tuple(entry.finding for entry in entries.values() if entry.verdict == "never ask")
+        return tuple(
+            entry.finding
+            for entry in entries.values()
+            if entry.verdict == "never ask" and any(self.typical_in(rival, entry.finding) for rival in near)
+        )
 
     def undecided(self, one: str, other: str, target: str) -> tuple[list[str], list[str]]:
-        """Findings that do not tell two diseases apart: those typical of both, and those of neither.
-
-        Of the latter only such as a disease brings that is weighed against either: others are filler.
-        """
-        near = {*self.tables.diseases[one].differential, *self.tables.diseases[other].differential}
+        """Findings that do not tell two diseases apart: those typical of both, and those of neither."""
         shared = [
             clue.finding.finding
             for clue in self.clues[one]
@@ -247,9 +255,8 @@ class Knowledge:
         ]
         neither = [
             name
-            for name in self.excluded(one)
-            if self.grounds(other, "", [name])
-            and any(self.typical_in(rival, name) for rival in near)
+            for name in dict.fromkeys((*self.foils(one), *self.foils(other)))
+            if all(self.grounds(disease, "", [name]) for disease in (one, other))
             and not any(self.related(name, taken) for taken in (target, *shared))
         ]
         return shared, neither

@@ -48,7 +48,7 @@ def compose_finding(knowledge: Knowledge, spot: Spot, draw: Random, directives: 
     by_name = {clue.finding.finding: clue for clue in knowledge.clues[anchor]}
     pool = [
         name
-        for name in knowledge.excluded(anchor)
+        for name in knowledge.foils(anchor)
         if name not in dropped(directives)
         and not any(knowledge.related(name, taken) for taken in spot.unit.picks)
         and knowledge.tables.findings[name].kind == knowledge.tables.findings[target].kind

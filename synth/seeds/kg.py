@@ -195,7 +195,7 @@ def _foils(knowledge: Knowledge, disease: str, names: tuple[str, ...]) -> int:
     kind = knowledge.tables.findings[names[0]].kind
     fit = (
         name
-        for name in knowledge.excluded(disease)
+        for name in knowledge.foils(disease)
         if knowledge.tables.findings[name].kind == kind and not any(knowledge.related(name, n) for n in names)
     )
     return len(knowledge.apart(fit, OFFERED))
