@@ -149,7 +149,7 @@ def generate(
             raise
         with closing(Store(folder)) as store, Drain() as drain, _logged(folder):
             store.claim(prepared.identity)
-            if prompts is not None:
+            if prompts is not None and prompts.resolve() != (folder / PROMPTS).resolve():
                 shutil.copytree(prompts, folder / PROMPTS, dirs_exist_ok=True)
             write_config(folder, {"fingerprint": prepared.fingerprint, **config.model_dump(mode="json")})
             driver = _Driver(prepared, store, drain, wanted, progress)
@@ -210,7 +210,8 @@ class _Driver:
     def starved(self) -> bool:
         """Whether so many samples gave so little that asking for more is a waste."""
         least = self.prepared.config.run.min_yield
-        return least > self.funnel.accepted and self.funnel.done >= _STARVING and not self.finished
+        enough = self.funnel.done >= _STARVING or (self.funnel.done > 0 and self.finished)
+        return least > self.funnel.accepted and enough
 
     async def drive(self, concurrency: int) -> None:
         """Attempt the seeds that are left, committing batch by batch."""

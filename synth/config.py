@@ -1,6 +1,6 @@
 """The run's configuration: data only, every key known, defaults written once, here.
 
-Precedence: command-line flag, environment, `--config` file, `./synth.yaml`, default. The
+Precedence: command-line flag, `--config` file, `./synth.yaml`, default. The
 fingerprint covers what changes rows and nothing else, so that a resumed run may use another
 folder or log level but never another mixture.
 """
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from synth.errors import UsageError
 
@@ -40,6 +40,12 @@ class Mixture(Strict):
     calculation: float = Field(14, ge=0)
     explainer: float = Field(4, ge=0)
 
+    @model_validator(mode="after")
+    def _some(self) -> Mixture:
+        if not any(self.model_dump().values()):
+            raise ValueError("every share is 0, so nothing would be made")
+        return self
+
 
 class Sampling(Strict):
     """How evidence sets are drawn from the graph."""
@@ -47,7 +53,7 @@ class Sampling(Strict):
     hub_damping: float = Field(0.5, ge=0, le=2)
     """Exponent by which a finding that many diseases share is drawn less often."""
     rarity: float = Field(0.5, ge=0, le=2)
-    """Exponent by which a disease that few sources describe is drawn more often."""
+    """Exponent by which a disease with few stated findings is drawn more often."""
     per_evidence_set: int = Field(4, ge=1, le=4)
     """Rows made from one evidence set, at most."""
 
@@ -129,6 +135,7 @@ def load_config(
     for key, value in (flags or {}).items():
         if value is not None:
             data[key] = value
+    data.pop("fingerprint", None)  # a run's own config.yaml states it
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -167,4 +174,7 @@ def _set(data: dict[str, Any], text: str) -> None:
         if not isinstance(inner, dict):
             raise UsageError(f"--set {text}: '{parent}' holds no keys")
         data = inner
-    data[last] = yaml.safe_load(value)
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {text}: the value is not valid YAML") from error

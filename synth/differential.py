@@ -7,20 +7,60 @@ from the same answer, so that no seed is drawn that no row can come of.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import combinations
 
 from synth.plan import NoPlan
-from synth_kg.aliases import normal
+from synth_kg.aliases import normal, share_stem
 from synth_kg.knowledge import Knowledge
 from synth_kg.tables import RedFlag
 
 OFFERED = 3
 """Wrong options of a choice."""
+SPECIFIC = 2
+"""Findings of a stem that say where the trouble lies, at least."""
 MISSED = 2
 """Findings that a wrong diagnosis has to leave unexplained."""
 FLAGS = 3
 """Emergencies that one stem may have to exclude."""
 NEAR = 2
 """Wrong drugs that are used for the same disease, at least."""
+
+
+def fair(knowledge: Knowledge, anchor: str, names: Sequence[str]) -> bool:
+    """Whether findings of a disease make a fair stem.
+
+    At least two say where the trouble lies and at least one is characteristic; none stands
+    beside one that contains it or says the same, none shares a word with the disease's name.
+    """
+    findings = [knowledge.tables.findings[name] for name in names]
+    kinds = [finding.specificity for finding in findings]
+    entries = knowledge.tables.typical[anchor]
+    if "characteristic" not in kinds or len(kinds) - kinds.count("general") < SPECIFIC:
+        return False
+    if any(share_stem(knowledge.tables.diseases[anchor].name, finding.clinical) for finding in findings):
+        return False  # the stem would give the answer away
+    if len({entries[name].why for name in names}) < len(names):
+        return False  # two findings for one reason: the reasoning would say it twice
+    return not any(
+        knowledge.related(*pair) or (anchor, frozenset(pair)) in knowledge.tables.apart
+        for pair in combinations(names, 2)
+    )
+
+
+def doubles(knowledge: Knowledge, anchor: str, names: Sequence[str], *, opened: bool = False) -> list[str]:
+    """Other diseases that are about as likely: each explains every finding and calls all but one typical.
+
+    Where nothing is offered to choose from (`opened`), it is enough that it explains every finding.
+    """
+    lacking = len(names) if opened else 1
+    return [
+        other
+        for other in knowledge.tables.diseases
+        if all(knowledge.explains(other, name) for name in names)
+        and sum(not knowledge.typical_in(other, name) for name in names) <= lacking
+        and not knowledge.kind_of(anchor, other)
+        and knowledge.same_pace(anchor, other)
+    ]
 
 
 def ages_drawn(knowledge: Knowledge, disease: str) -> frozenset[bool]:

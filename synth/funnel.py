@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,14 +100,6 @@ class Funnel:
                 "with the commonest eight-word opening": max(self.openings.values(), default=0),
             },
         }
-
-
-def count(samples: Iterable[Sample], asked: int = 0) -> Funnel:
-    """The funnel of some samples."""
-    funnel = Funnel(asked)
-    for sample in samples:
-        funnel.take(sample)
-    return funnel
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

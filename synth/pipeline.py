@@ -8,6 +8,7 @@ a finding like any other, and reflection gets one more try at it.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from synth.checks import Context
 from synth.claims import Claims
 from synth.config import Config
 from synth.engines import Engine
+from synth.errors import SynthError
 from synth.funnel import opening
 from synth.plan import Spot
 from synth.sample import Finding, Outcome, Sample
@@ -25,8 +27,7 @@ from synth.steps.score import Score
 from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
-STEPS = ("draft", "check", "admit", "score")
-"""Where a sample can end, in order; reflection mends what check and admit reject."""
+log = logging.getLogger(__name__)
 _OPENING_FLOOR = 20
 """Openings are compared once so many rows were accepted."""
 
@@ -60,8 +61,14 @@ class Pipeline:
         self.score = Score()
 
     async def flow(self, spot: Spot) -> Sample:
-        """Take one seed through draft, check and reflection."""
-        return await self.reflect(await self.check(await self.draft(spot)))
+        """Take one seed through draft, check and reflection; what breaks on one row fails that row alone."""
+        try:
+            return await self.reflect(await self.check(await self.draft(spot)))
+        except SynthError:
+            raise  # a fault of the configuration, the templates or the machine, not of the row
+        except Exception as error:
+            log.exception("seed %d failed", spot.place)
+            return self.draft.failed(spot, error)
 
     async def admit(self, sample: Sample, memory: Memory) -> Sample:
         """Let a sample into the run, reword it if it repeats another, or reject it; then score it."""

@@ -37,6 +37,39 @@ class Unit(NamedTuple):
         return "|".join((self.anchor, *sorted(self.picks)))
 
 
+class Kind(NamedTuple):
+    """What every row of a genre and topic has in common."""
+
+    content: str
+    stage: str
+    uniqueness: Uniqueness
+
+
+def kind_of(genre: str, topic: str) -> Kind:
+    """The kind of a row.
+
+    A choice is proved unique by what rules out its other options. What is asked openly, a route
+    (a definition that names one does not deny the others) and an explainer hold relative to
+    their source, and their questions say so.
+    """
+    return _KINDS.get((genre, topic)) or _KINDS[genre, ""]
+
+
+_KINDS: dict[tuple[str, str], Kind] = {
+    ("vignette", ""): Kind("diagnosis", "advanced", "proved"),
+    ("open", ""): Kind("diagnosis", "advanced", "source_relative"),
+    ("multihop", ""): Kind("mechanism", "advanced", "proved"),
+    ("compare", ""): Kind("diagnosis", "advanced", "proved"),
+    ("reverse", ""): Kind("diagnosis", "basic", "source_relative"),
+    ("choice", "pathogen"): Kind("mechanism", "basic", "proved"),
+    ("choice", "route"): Kind("prevention", "basic", "source_relative"),
+    ("choice", "finding"): Kind("diagnosis", "basic", "proved"),
+    ("choice", "drug class"): Kind("treatment", "basic", "proved"),
+    ("calculation", ""): Kind("calculation", "basic", "proved"),
+    ("explainer", ""): Kind("mechanism", "basic", "source_relative"),
+}
+
+
 class Spot(NamedTuple):
     """One place in the sequence of seeds."""
 
@@ -51,7 +84,7 @@ class Directive(NamedTuple):
     """What a revision must do differently, and because of which finding."""
 
     kind: str
-    """'drop option', 'state negative', 'reword' or 'argue more'."""
+    """'drop option' or 'reword'."""
     value: str
 
 
@@ -63,20 +96,13 @@ class Plan:
     """Folder of templates."""
     genre: str
     topic: str
-    content: str
     anchor: str
     department: str
-    stage: str
     answer: Answer
-    uniqueness: Uniqueness
     options: tuple[str, ...]
     """Texts in order; empty where the question is open."""
     facts: Mapping[str, Any]
     evidence: tuple[Evidence, ...]
-    stem: tuple[str, ...] = ()
-    """Findings that the stem states."""
-    denied: tuple[str, ...] = ()
-    """Findings that the stem denies."""
     concepts: tuple[str, ...] = ()
     """What each option stands for: a disease, an agent's disease, a finding, a drug."""
 
@@ -147,7 +173,7 @@ class EvidenceBook:
             formula=worked.formula,
             inputs=inputs,
             result=Quantity(name=formula.steps[-1].name, value=worked.result, unit=worked.unit),
-            source=formula.source,
+            source=f"synth formulas, after {formula.source}",
             version="as published",
             license=TABLES_LICENSE,
         )

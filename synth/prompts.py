@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.sandbox
 
 from synth.errors import UsageError
 from synth.resources import data_dir
 
 
 def environment(folder: Path) -> jinja2.Environment:
-    """An environment that reads `folder`, fails on unknown names and escapes nothing."""
-    env = jinja2.Environment(
+    """An environment that reads `folder`, fails on unknown names and escapes nothing.
+
+    It is sandboxed: templates may come beside a dataset that someone else made.
+    """
+    env = jinja2.sandbox.SandboxedEnvironment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
@@ -44,6 +48,8 @@ class Prompts:
             raise UsageError(f"{self.folder}: no templates for language '{language}' here")
         self.env = environment(self.folder)
         self._names = tuple(sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.j2")))
+        for name in self._names:
+            self.template(name)  # a template that does not compile stops the run before it starts
 
     @property
     def hash(self) -> str:
@@ -70,10 +76,30 @@ class Prompts:
             raise UsageError(f"{self.folder / name}: no such template") from error
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(f"{self.folder / name}:{error.lineno}: {error.message}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{self.folder / name}: not UTF-8 text") from error
+
+    def render(self, name: str, fields: Mapping[str, Any]) -> str:
+        """A template filled.
+
+        Raises:
+            UsageError: it names what is not there, or does what a template may not do.
+        """
+        try:
+            return self.template(name).render(fields)
+        except jinja2.TemplateError as error:
+            raise UsageError(f"{self.folder / name}: {error}") from error
 
     def lines(self, name: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
-        """Every line of a template of one sentence a line (`claims/`, `relations/`), filled."""
-        return tuple(template.render(fields) for template in self._lines(name))
+        """Every line of a template of one sentence a line (`claims/`, `relations/`), filled.
+
+        Raises:
+            UsageError: as `render`.
+        """
+        try:
+            return tuple(template.render(fields) for template in self._lines(name))
+        except jinja2.TemplateError as error:
+            raise UsageError(f"{self.folder / name}.j2: {error}") from error
 
     @cache  # noqa: B019  (one Prompts a process)
     def _lines(self, name: str) -> tuple[jinja2.Template, ...]:

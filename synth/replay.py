@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from synth.checks import Context, run_checks
 from synth.claims import Claims, worked_again
 from synth.config import Checks
-from synth.plan import EvidenceBook
+from synth.plan import EvidenceBook, kind_of
 from synth.prompts import Prompts, load_prompts
-from synth.sample import Evidence, Lineage, Sample, content_id, license_of
+from synth.sample import Evidence, Finding, Lineage, Sample, content_id, license_of
 from synth.steps.score import scored
 from synth_kg.aliases import normal
 from synth_kg.formulas import FORMULAS
@@ -59,7 +59,9 @@ class Shelf:
     """The graphs and templates that are at hand, by the names under which rows know them."""
 
     def __init__(self, graphs: Iterable[Knowledge], prompt_folders: Sequence[Path] = ()) -> None:
-        self.graphs: dict[str, Knowledge] = {knowledge.name: knowledge for knowledge in graphs}
+        self.graphs: dict[str, Knowledge] = {}
+        for knowledge in graphs:
+            self.graphs.setdefault(knowledge.name, knowledge)
         self._folders = (None, *prompt_folders)
         self._contexts: dict[tuple[str, str, str], Context | None] = {}
 
@@ -134,12 +136,18 @@ def _faults(sample: Sample, context: Context) -> Iterator[tuple[str, str]]:
     for item in sample.seed.evidence:
         for reason in _evidence_faults(item, context.knowledge):
             yield f"seed.evidence.{item.id}", reason
-    if sample.verdict.status != "accepted":
-        return  # its checks are known to fail: that is why it is not accepted
-    yield from _derived(sample, context)
-    for finding in run_checks(sample, context):
-        quote = f" ('{finding.quote}')" if finding.quote else ""
-        yield finding.place, f"{finding.check}: {finding.reason}{quote}"
+    yield from _outcome_faults(sample, run_checks(sample, context) if sample.question else [])
+    if sample.verdict.status == "accepted":
+        yield from _derived(sample, context)
+
+
+def _outcome_faults(sample: Sample, found: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    """What the checks find now and the row does not own up to: an accepted row has no finding."""
+    known = {finding.check for finding in sample.verdict.findings} if sample.verdict.step == "check" else set()
+    for finding in found:
+        if finding.check not in known:
+            quote = f" ('{finding.quote}')" if finding.quote else ""
+            yield finding.place, f"{finding.check}: {finding.reason}{quote}"
 
 
 def _evidence_faults(item: Evidence, knowledge: Knowledge) -> Iterator[str]:
@@ -184,3 +192,8 @@ def _derived(sample: Sample, context: Context) -> Iterator[tuple[str, str]]:
     department = FORMULAS[anchor].department if anchor in FORMULAS else context.knowledge.department(anchor)
     if sample.labels.department != department:
         yield "labels.department", "the department is not that of the anchor"
+    kind = kind_of(sample.genre, sample.topic)
+    if (sample.labels.content, sample.stage, sample.uniqueness) != kind:
+        yield "uniqueness", f"a row of this kind has {', '.join(kind)} as content, stage and uniqueness"
+    if sample.conditioning != "evidence":
+        yield "conditioning", "the embedded engine writes from evidence"

@@ -42,8 +42,16 @@ class Run(NamedTuple):
 
     @property
     def funnel(self) -> dict[str, Any]:
-        """The funnel as it was written."""
-        data: dict[str, Any] = json.loads((self.folder / FUNNEL).read_text(encoding="utf-8"))
+        """The funnel as it was written.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        path = self.folder / FUNNEL
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"{path}: damaged; run the same `synth generate` again to write it anew") from error
         return data
 
     def accepted(self) -> Iterator[Sample]:

@@ -138,11 +138,14 @@ def read_graph(folder: Path) -> Graph:
     Raises:
         DamagedGraph: a file is missing or is not the one that the manifest describes.
     """
-    hashes = manifest_of(folder).get("files")
+    manifest = manifest_of(folder)
+    hashes = manifest.get("files")
     for name in FILES:
         path = folder / name
         if not isinstance(hashes, dict) or not path.is_file() or _sha256(path) != hashes.get(name):
             raise DamagedGraph(f"{path}: missing or changed since the graph was built; build it again")
+    if manifest.get("graph") != graph_hash({name: str(hashes[name]) for name in FILES if isinstance(hashes, dict)}):
+        raise DamagedGraph(f"{folder}: the graph does not have the name that its manifest gives; build it again")
     documents = {row["document"]: row["text"] for row in read_tsv(folder / "documents.tsv")}
     nodes = (
         Node(

@@ -92,8 +92,8 @@ def rounded(value: float, decimals: int) -> float:
 def work(formula: Formula, inputs: Values) -> Worked:
     """Work a formula through.
 
-    Every line is rounded as it is written down. Inputs for which that changes the result, or
-    the result of a slip, are refused: the chain must show the number that the formula gives.
+    Every line is rounded as it is written down. Inputs for which that changes the result, the
+    result of a slip or the reading are refused: the chain must show what the formula gives.
 
     Raises:
         ValueError: an input is missing, unknown or outside its range, or rounding on the way
@@ -114,6 +114,8 @@ def work(formula: Formula, inputs: Values) -> Worked:
         for compute in (last.compute, *(slip for _, slip in formula.traps))
     ):
         raise ValueError(f"{formula.id}: rounding on the way changes a result")
+    if formula.reading is not None and formula.reading(values) != formula.reading(exact):
+        raise ValueError(f"{formula.id}: rounding changes what the result means")
     steps = {step.name: values[step.name] for step in formula.steps}
     return Worked(formula.id, dict(inputs), steps, values[last.name], last.unit)
 
@@ -296,7 +298,7 @@ FORMULAS: dict[str, Formula] = {
             "expected carbon dioxide pressure in metabolic acidosis",
             "in a metabolic acidosis the expected carbon dioxide pressure is 1.5 times the bicarbonate plus 8, "
             "give or take 2 mmHg",
-            "Albert MS, Dell RB, Winters RW. Ann Intern Med 1967;66:312-322",
+            "Albert MS, Dell RB, Winters RW. Ann Intern Med 1967;66:312-322, in the usual rounded form",
             "Nephrology",
             (_BICARBONATE, Input("measured", "measured arterial carbon dioxide pressure", "mmHg", 14, 52, 0)),
             (

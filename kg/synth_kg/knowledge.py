@@ -16,7 +16,7 @@ from typing import NamedTuple
 from synth_kg.aliases import share_stem
 from synth_kg.bundle import bundled_graph, bundled_hash
 from synth_kg.graph import Edge, Graph
-from synth_kg.tables import Disease, Finding, RedFlag, Separator, Tables, Typical, load_tables
+from synth_kg.tables import Finding, RedFlag, Tables, Typical, load_tables
 
 STATES_FINDING = ("has_symptom", "characterized_by", "presents")
 """Relations by which a source states a finding of a disease, the most explicit first."""
@@ -139,7 +139,8 @@ class Knowledge:
 
     def of_age(self, disease: str, child: bool) -> bool:
         """Whether a disease may be thought of in a child, or in an adult."""
-        return self.tables.diseases[disease].ages in ("any", "children" if child else "adults")
+        entry = self.tables.diseases.get(disease)
+        return entry is None or entry.ages in ("any", "children" if child else "adults")
 
     def explains(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding, or one broader or narrower, typical or occasional."""
@@ -362,10 +363,6 @@ class Knowledge:
         wanted = group.pcic if group else ()
         return next((edge for edge in edges if self.graph.name(edge.head) in wanted), None)
 
-    def separators_of(self, disease: str) -> list[Separator]:
-        """The lines that favor a disease over a lookalike."""
-        return [s for s in self.tables.separators.values() if s.favors == disease]
-
     def aliases(self, disease: str) -> tuple[str, ...]:
         """Every name of a disease: the tables', the ontology's and those synonyms that the tables accept."""
         profile = self.tables.diseases.get(disease)
@@ -375,10 +372,6 @@ class Knowledge:
             names += [node.name, *node.synonyms]
         barred = profile.not_names if profile else ()
         return tuple(name for name in dict.fromkeys(names) if name not in barred)
-
-    def profile(self, disease: str) -> Disease:
-        """The tables' line for a disease."""
-        return self.tables.diseases[disease]
 
 
 @lru_cache(maxsize=1)

@@ -71,11 +71,15 @@ def parse_obo(data: bytes, path: Path) -> Ontology:
     """Parse the bytes of an OBO file, frame by frame.
 
     Raises:
-        UnusableSource: not one term could be read.
+        UnusableSource: it is not UTF-8, or not one term could be read.
     """
     import fastobo  # noqa: PLC0415  (only `--source` and the build need it)
 
-    text = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UnusableSource(f"{path}:{line}: not UTF-8 text, so names would be damaged; convert it first") from error
     head, *frames = _split_frames(text)
     ontology = Ontology(path, *_header(head, path))
     for line, frame in frames:

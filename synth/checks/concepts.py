@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from synth.prompts import bare
@@ -58,6 +59,14 @@ def concepts(knowledge: Knowledge, topic: str, text: str) -> tuple[str, ...]:
     """What an option's text stands for; empty if the knowledge does not know it."""
     kind = _KINDS.get(topic)
     return _names(knowledge)[kind].get(normal(text), ()) if kind else ()
+
+
+_CHILD = re.compile(r"\b(?:infant|newborn|child|girl|boy)\b", re.I)
+
+
+def is_child(question: str) -> bool:
+    """Whether the patient of a stem is a child."""
+    return bool(_CHILD.search(question))
 
 
 def stem_findings(sample: Sample, knowledge: Knowledge) -> list[str]:

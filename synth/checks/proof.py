@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
-from synth.checks.concepts import fault, stem_findings, wrong_options
+from synth.checks.concepts import fault, is_child, stem_findings, wrong_options
 from synth.claims import same
-from synth.prompts import bare
+from synth.differential import fair
+from synth.prompts import Prompts, bare
 from synth.sample import Finding, Sample
 from synth_kg.aliases import normal
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[a-z]+")
 _LETTERS = frozenset("abcdefgh")
+_DENYING = frozenset(("no", "not", "never", "without", "neither", "nor", "cannot", "hardly", "false"))
+_DENIALS = re.compile(rf"\b(?:{'|'.join(sorted(_DENYING))})\b")
+_SENTENCE = re.compile(r"[.?!]\s+")
+_BREAK = re.compile(r"\{\{|\}\}|\{%|%\}|\"|\{#.*?#\}", re.S)
+"""Where a template's own words end: at a tag, a quotation mark, a comment."""
 _AGED = re.compile(r"\b(\d+)-year-old (woman|man|girl|boy)\b")
 _PERSONS = frozenset(
     ("a", "an", "adult", "infant", "woman", "man", "girl", "boy", "year", "old", "she", "he", "the", "patient")
@@ -46,6 +53,9 @@ def stem(sample: Sample, context: Context) -> Iterator[Finding]:
     for name in found:
         if name not in entries or entries[name].verdict != "typical" or entries[name].ref not in cited:
             yield fault("no cited line calls a finding of the stem typical", "seed.evidence", quote=name)
+            return
+    if not fair(context.knowledge, sample.seed.anchor, found):
+        yield fault("the findings make no fair stem", "question", quote=", ".join(found))
 
 
 def citations(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -62,23 +72,32 @@ def citations(sample: Sample, context: Context) -> Iterator[Finding]:
                 yield fault("a claim cites what is not there", place, quote=", ".join(missing) or claim.text)
             elif claim.text.casefold() not in text:
                 yield fault("the step does not say the claim", place, quote=claim.text, evidence=claim.evidence)
-            elif context.claims.judge(claim.text, [evidence[i] for i in claim.evidence]) != claim.verdict:
+            elif (
+                claim.verdict != "supported"
+                or context.claims.judge(claim.text, [evidence[i] for i in claim.evidence]) != "supported"
+            ):
                 yield fault("the evidence does not say the claim", place, quote=claim.text, evidence=claim.evidence)
 
 
 def prose(sample: Sample, context: Context) -> Iterator[Finding]:
-    """What stands between the claims only connects: words of the templates and names of the row."""
+    """What stands between the claims only connects: words of the templates and names of the row.
+
+    A word that denies ('not', 'never' ...) may stand only beside the words that it has in a template.
+    """
     if sample.generator.engine != "grounded":
+        yield fault("written by an engine whose prose cannot be replayed", "generator")
         return
-    known = _connectives(context, recipe_of(sample)) | _names(sample, context) | _LETTERS
+    speech = _speech(context.claims.prompts, recipe_of(sample))
+    known = speech.words | _names(sample, context) | _LETTERS
+    told = _told(sample, context)
     for number, step in enumerate(sample.steps):
-        strange = _strange(step.text, [claim.text for claim in step.claims], known)
+        strange = _strange(step.text, [*told, *(claim.text for claim in step.claims)], known, speech)
         if strange:
             yield fault("says something without a claim", f"steps.{number}", quote=strange)
-    strange = _strange(sample.response, list(_sayable(sample, context)), known)
+    strange = _strange(sample.response, [*told, *_sayable(sample, context)], known, speech)
     if strange:
         yield fault("says what no evidence of the row says", "response", quote=strange)
-    strange = _strange(sample.question, _told(sample, context), known | _PERSONS)
+    strange = _strange(sample.question, told, known | _PERSONS, speech)
     if strange:
         yield fault("tells what no evidence of the row says", "question", quote=strange)
 
@@ -86,7 +105,11 @@ def prose(sample: Sample, context: Context) -> Iterator[Finding]:
 def person(sample: Sample, context: Context) -> Iterator[Finding]:
     """The patient's age and sex lie in the range that a source gives; a calculation states its own."""
     found = _AGED.search(sample.question)
+    entry = context.knowledge.tables.patients.get(sample.seed.anchor)
     if found is None:
+        young = entry is not None and entry.age_min < 18
+        if is_child(sample.question) and not young:
+            yield fault("no source gives this patient", "question", quote="child")
         return
     age, noun = int(found.group(1)), found.group(2)
     female = noun in {"woman", "girl"}
@@ -95,7 +118,6 @@ def person(sample: Sample, context: Context) -> Iterator[Finding]:
         given = {quantity.name: quantity.value for quantity in item.inputs or ()}
         right = given.get("age") == age and given.get("female") == female
     else:
-        entry = context.knowledge.tables.patients.get(sample.seed.anchor)
         cited = {item.ref for item in sample.seed.evidence}
         right = (
             entry is not None
@@ -108,9 +130,9 @@ def person(sample: Sample, context: Context) -> Iterator[Finding]:
 
 
 def _told(sample: Sample, context: Context) -> list[str]:
-    """What a stem may tell: the wordings of its findings, exposures, histories and exclusions."""
+    """What a row may tell: its options, and the wordings of findings, exposures, histories and exclusions."""
     tables = context.knowledge.tables
-    told: list[str] = []
+    told: list[str] = [sample.answer.text, *(sample.options or {}).values()]
     for item in sample.seed.evidence:
         row = tables.rows.get(item.ref)
         names = [getattr(row, "finding", "")]
@@ -122,15 +144,22 @@ def _told(sample: Sample, context: Context) -> list[str]:
     return [text for text in told if text]
 
 
-def _strange(text: str, said: list[str], known: frozenset[str] | set[str]) -> str:
-    """The first word of a text that is neither in what it says nor known."""
-    return next((word for word in _WORD.findall(_without(text, said)) if word not in known), "")
+def _strange(text: str, said: list[str], known: frozenset[str] | set[str], speech: _Speech) -> str:
+    """The first word of a text that is neither in what it says nor known, or that denies out of place."""
+    left = _without(text, said)
+    found = next((word for word in _WORD.findall(left) if word not in known), "")
+    if found or not _DENIALS.search(left):
+        return found
+    sentences = (_without(sentence, said).split("|") for sentence in _SENTENCE.split(text))
+    pairs = (pair for parts in sentences for part in parts for pair in pairwise(_WORD.findall(part)))
+    return next((" ".join(pair) for pair in pairs if _DENYING & {*pair} and pair not in speech.pairs), "")
 
 
 def _without(text: str, claims: list[str]) -> str:
+    """The words of a text, with a bar for each claim that was taken out."""
     left = _spaced(text)
     for claim in sorted(claims, key=len, reverse=True):  # a claim may hold a shorter one
-        left = left.replace(_spaced(claim), " ")
+        left = left.replace(_spaced(claim), " | ")
     return left
 
 
@@ -151,15 +180,20 @@ def _sayable(sample: Sample, context: Context) -> set[str]:
     return {same(text) for text in found}
 
 
+class _Speech(NamedTuple):
+    """What the templates of a recipe say by themselves."""
+
+    words: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+    """Words that stand side by side."""
+
+
 @lru_cache(maxsize=64)
-def _vocabulary(context_prompts: object, recipe: str) -> frozenset[str]:
-    folder = context_prompts.folder / recipe  # type: ignore[attr-defined]
-    text = " ".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.j2")))
-    return frozenset(_WORD.findall(text.casefold()))
-
-
-def _connectives(context: Context, recipe: str) -> frozenset[str]:
-    return _vocabulary(context.claims.prompts, recipe)
+def _speech(prompts: Prompts, recipe: str) -> _Speech:
+    folder = prompts.folder / recipe
+    text = " ".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.j2"))).casefold()
+    found = (pair for part in _BREAK.split(text) for pair in pairwise(_WORD.findall(part)))
+    return _Speech(frozenset(_WORD.findall(text)), frozenset(found))
 
 
 def _names(sample: Sample, context: Context) -> set[str]:

@@ -12,17 +12,15 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from synth.checks.concepts import concepts, denied_findings, fault, stem_findings, wrong_options
+from synth.checks.concepts import concepts, denied_findings, fault, is_child, stem_findings, wrong_options
 from synth.claims import worked_again
+from synth.differential import MISSED, doubles
 from synth.sample import Finding, Sample
-from synth_kg.aliases import same_name
+from synth_kg.aliases import same_name, share_stem
 from synth_kg.formulas import FORMULAS, rounded, show
 
 if TYPE_CHECKING:
     from synth.checks import Context
-
-UNEXPLAINED = 2
-"""Findings of the stem that a wrong diagnosis has to leave unexplained."""
 
 
 def options_distinct(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -72,6 +70,11 @@ def _diagnosis(sample: Sample, context: Context) -> Iterator[Finding]:
     if anchor != sample.seed.anchor or anchor not in concepts(knowledge, "diagnosis", sample.answer.text):
         yield fault("the answer is not the disease that the evidence describes", "answer")
         return
+    if sample.genre in {"vignette", "open"}:
+        present = stem_findings(sample, knowledge)
+        twins = doubles(knowledge, anchor, present, opened=sample.genre == "open")
+        if twins:
+            yield fault("another disease explains the whole stem", "question", quote=", ".join(twins))
     yield from _against(sample, context, anchor, lambda text: concepts(knowledge, "diagnosis", text))
 
 
@@ -116,7 +119,7 @@ def _against(
         for rival in rivals:
             if knowledge.kin(anchor, rival):
                 yield fault("an option is a lookalike or a kind of the answer", place, quote=text)
-            elif len(knowledge.unexplained(rival, present)) < UNEXPLAINED:
+            elif len(knowledge.unexplained(rival, present)) < MISSED:
                 yield fault("an option leaves fewer than two findings unexplained", place, quote=text)
             elif not knowledge.grounds(rival, anchor, present, absent):
                 yield fault("nothing in the tables speaks against an option", place, quote=text)
@@ -228,23 +231,32 @@ _RULES: dict[str, Callable[[Sample, Context], Iterator[Finding]]] = {
 
 
 def hops(sample: Sample, context: Context) -> Iterator[Finding]:
-    """A multi-hop row needs its first hop: with the findings hidden, no single option remains."""
+    """A multi-hop row needs both hops.
+
+    Without the findings, what the stem tells besides (an exposure, the patient's age) must leave
+    more than one option; and the findings must not say the answer of the second hop themselves.
+    """
     if sample.genre != "multihop":
         return
-    infections = context.knowledge.tables.infections
+    knowledge = context.knowledge
+    infections = knowledge.tables.infections
     told = [i for i in infections.values() if i.exposure and i.exposure in sample.question]
     ways = {way for infection in told for way in infection.route_category}
 
     def open_to(disease: str) -> bool:
         infection = infections.get(disease)
-        return not told or (
-            infection is not None and (not infection.route_category or bool(ways & set(infection.route_category)))
-        )
+        if not knowledge.of_age(disease, is_child(sample.question)) or (told and infection is None):
+            return False
+        return not told or not infection or not infection.route_category or bool(ways & {*infection.route_category})
 
     left = [
         letter
         for letter, text in (sample.options or {}).items()
-        if any(open_to(disease) for disease in concepts(context.knowledge, sample.topic, text))
+        if any(open_to(disease) for disease in concepts(knowledge, sample.topic, text))
     ]
     if len(left) < 2:
-        yield fault("the exposure alone leaves one option, so the findings are not needed", "question")
+        yield fault("what is told besides the findings leaves one option, so they are not needed", "question")
+    for name in stem_findings(sample, knowledge):
+        finding = knowledge.tables.findings[name]
+        if any(share_stem(words, sample.answer.text) for words in (finding.clinical, finding.patient) if words):
+            yield fault("a finding says the answer, so the disease is not needed", "question", quote=finding.clinical)

@@ -74,7 +74,7 @@ class _Writer:
 
     def text(self, name: str) -> str:
         """Render a template to sentences; paragraphs are kept."""
-        raw = self.claims.prompts.template(name).render(self._names)
+        raw = self.claims.prompts.render(name, self._names)
         paragraphs = (plain(paragraph) for paragraph in raw.split("\n\n"))
         return "\n\n".join(tidy(paragraph) for paragraph in paragraphs if paragraph)
 

@@ -44,7 +44,6 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     pool = contenders(knowledge, unit.anchor, unit.picks, child=who.child, organism=organism, barred=barred)
     rivals = _choose(pool, draw)
     denied = _denied(knowledge, unit.anchor, unit.picks, rivals, draw)
-    stated = (*denied, *(name for flag in raised for name in flag.negates))
     facts = {
         "person": who,
         "course": disease.course,
@@ -63,7 +62,7 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         "hops": unit.topic if unit.genre == "multihop" else "",
     }
     rival_facts = [rival_fact(knowledge, rival, unit.anchor, unit.picks, denied, book) for rival in rivals]
-    draft = _Draft(knowledge, spot, draw, book, facts, rival_facts, stated)
+    draft = _Draft(knowledge, spot, draw, book, facts, rival_facts)
     return _behind(draft) if unit.genre == "multihop" else _diagnosis(draft)
 
 
@@ -77,7 +76,6 @@ class _Draft:
     book: EvidenceBook
     facts: dict[str, Any]
     rivals: list[RivalFact]
-    stated: tuple[str, ...]
 
     def plan(self, entries: list[tuple[str, str]], answer: Answer, **changes: Any) -> Plan:
         """The plan, its options lettered in the order of `entries` (text, concept)."""
@@ -97,14 +95,11 @@ class _Draft:
             genre=self.spot.unit.genre,
             anchor=anchor,
             department=self.knowledge.department(anchor),
-            stage="advanced",
             answer=answer.model_copy(update={"option": letters.get(anchor)}),
             options=tuple(text for text, _ in entries),
             concepts=tuple(concept for _, concept in entries),
             facts=facts,
             evidence=self.book.all(),
-            stem=self.spot.unit.picks,
-            denied=self.stated,
             **changes,
         )
 
@@ -121,8 +116,6 @@ def _diagnosis(draft: _Draft) -> Plan:
         entries,
         Answer(text=name, option=None, aliases=aliases, concept=anchor),
         topic="diagnosis",
-        content="diagnosis",
-        uniqueness="proved" if entries else "source_relative",
     )
 
 
@@ -151,8 +144,6 @@ def _behind(draft: _Draft) -> Plan:
         entries,
         Answer(text=texts[anchor], option=None, aliases=(), concept=concept),
         topic=topic,
-        content="mechanism",
-        uniqueness="proved",
     )
 
 

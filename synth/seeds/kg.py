@@ -5,7 +5,7 @@ four of its findings (Disease -has_symptom-> Symptom, a star), two lookalikes wi
 that separates them, an infection with its agent, a drug with its class. All units that the
 tables admit are listed; each genre draws from its list without replacement (Efraimidis and
 Spirakis, Inf. Process. Lett. 2006;97:181), with weights that damp findings shared by many
-diseases and favour anchors that few sources describe. An evidence set comes back only after
+diseases and favour anchors with few stated findings. An evidence set comes back only after
 all others were drawn, and at most `per_evidence_set` times.
 
 The i-th seed is a function of (random seed, i) and the knowledge alone: batch size, workers
@@ -18,14 +18,15 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations, product
 
 from synth.config import Config
-from synth.differential import OFFERED, other_drugs, weighable
+from synth.differential import OFFERED, doubles, fair, other_drugs, weighable
 from synth.plan import NoPlan, Spot, Unit
 from synth_kg.aliases import share_stem
 from synth_kg.formulas import FORMULAS
-from synth_kg.knowledge import Clue, Knowledge
+from synth_kg.knowledge import Knowledge
 
 ENDLESS = 10**9
 INFECTION = "DOID:0050117"
@@ -37,8 +38,9 @@ _STAR_USES = (("multihop", "pathogen", 60), ("multihop", "process", 20), ("open"
 genres spend the same set; what is left goes to vignettes."""
 
 
+@lru_cache(maxsize=8)
 def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
-    """Every unit that the tables admit, by genre."""
+    """Every unit that the tables admit, by genre; no evidence set twice in a genre."""
     found: dict[str, list[Unit]] = {genre: [] for genre in ("vignette", "multihop", "open")}
     for anchor in knowledge.clues:
         for picks in stars(knowledge, anchor):
@@ -54,7 +56,15 @@ def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
         Unit("explainer", "mechanism", anchor, ()) for anchor, clues in knowledge.clues.items() if len(clues) >= 3
     ]
     found["calculation"] = [Unit("calculation", name, name, ()) for name in FORMULAS]
-    return found
+    return {genre: _distinct(of_genre) for genre, of_genre in found.items()}
+
+
+def _distinct(found: Sequence[Unit]) -> list[Unit]:
+    """One unit for each evidence set: which of three findings is asked for is left to chance."""
+    chosen: dict[str, Unit] = {}
+    for unit in sorted(found, key=lambda unit: _uniform(0, "distinct", "|".join((unit.anchor, *unit.picks)))):
+        chosen.setdefault(unit.name, unit)
+    return [unit for unit in found if chosen[unit.name] is unit]
 
 
 def stars(knowledge: Knowledge, anchor: str) -> list[tuple[str, ...]]:
@@ -75,10 +85,12 @@ def _stars(knowledge: Knowledge, anchor: str, size: int) -> Iterator[tuple[str, 
         leading |= {"fever"} & {clue.finding.finding for clue in clues}
     for chosen in combinations(clues, size):
         names = tuple(clue.finding.finding for clue in chosen)
-        fair = (
-            leading.issubset(names) and _fair(knowledge, anchor, chosen) and not _doubles(knowledge, anchor, names, 1)
-        )
-        if fair and weighable(knowledge, anchor, names):
+        if (
+            leading.issubset(names)
+            and fair(knowledge, anchor, names)
+            and not doubles(knowledge, anchor, names)
+            and weighable(knowledge, anchor, names)
+        ):
             yield names
 
 
@@ -87,37 +99,10 @@ def _leading(knowledge: Knowledge, anchor: str) -> list[str]:
     return [clue.finding.finding for clue in knowledge.clues[anchor] if clue.typical.cardinal][:2]
 
 
-def _doubles(knowledge: Knowledge, anchor: str, names: tuple[str, ...], lacking: int) -> list[str]:
-    """Other diseases that explain every finding and call all but `lacking` of them typical."""
-    return [
-        other
-        for other in knowledge.tables.diseases
-        if all(knowledge.explains(other, name) for name in names)
-        and sum(not knowledge.typical_in(other, name) for name in names) <= lacking
-        and not knowledge.kind_of(anchor, other)
-        and knowledge.same_pace(anchor, other)
-    ]
-
-
 def _feverish(knowledge: Knowledge, disease: str) -> bool:
     """Whether a stem without the fever that the disease brings would be odd: an acute infection."""
     acute = knowledge.tables.diseases[disease].course in {"hours", "days"}
     return acute and ("Disease", INFECTION) in knowledge.graph.ancestors(("Disease", disease))
-
-
-def _fair(knowledge: Knowledge, anchor: str, chosen: tuple[Clue, ...]) -> bool:
-    kinds = Counter(clue.finding.specificity for clue in chosen)
-    if kinds["characteristic"] < 1 or kinds["characteristic"] + kinds["localizing"] < 2:
-        return False
-    names = [clue.finding.finding for clue in chosen]
-    if any(share_stem(knowledge.tables.diseases[anchor].name, clue.finding.clinical) for clue in chosen):
-        return False  # the stem would give the answer away
-    if len({clue.typical.why for clue in chosen}) < len(chosen):
-        return False  # two findings for one reason: the reasoning would say it twice
-    return not any(
-        knowledge.related(*pair) or (anchor, frozenset(pair)) in knowledge.tables.apart
-        for pair in combinations(names, 2)
-    )
 
 
 def _use(knowledge: Knowledge, unit: Unit) -> Unit:
@@ -139,7 +124,7 @@ def _has_telling_agent(knowledge: Knowledge, unit: Unit) -> bool:
 
 def _stands_alone(knowledge: Knowledge, unit: Unit) -> bool:
     """Whether no other disease explains the whole stem, so that it can do without options."""
-    return not _doubles(knowledge, unit.anchor, unit.picks, len(unit.picks))
+    return not doubles(knowledge, unit.anchor, unit.picks, opened=True)
 
 
 def _has_telling_process(knowledge: Knowledge, unit: Unit) -> bool:

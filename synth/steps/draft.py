@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from synth.config import Config
 from synth.engines import Engine, Reply
-from synth.plan import Directive, NoPlan, Plan, Spot
+from synth.plan import Directive, NoPlan, Plan, Spot, kind_of
 from synth.recipes import compose
 from synth.recipes.shared import rewordings
 from synth.sample import (
@@ -23,6 +23,7 @@ from synth.sample import (
     Sample,
     Scores,
     Seed,
+    Status,
     Step,
     content_id,
     license_of,
@@ -67,6 +68,7 @@ class Draft:
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
     def _assemble(self, origin: Origin, plan: Plan, reply: Reply) -> Sample:
+        kind = kind_of(plan.genre, plan.topic)
         evidence, steps = cited(plan.evidence, reply.steps)
         lineage = tuple(
             dict.fromkeys(Lineage(source=item.source, version=item.version, license=item.license) for item in evidence)
@@ -84,16 +86,16 @@ class Draft:
             question=reply.question,
             options=_lettered(plan.options),
             answer=plan.answer,
-            uniqueness=plan.uniqueness,
+            uniqueness=kind.uniqueness,
             conditioning="evidence",
             reasoning=" ".join(step.text for step in steps),
             response=reply.response,
             steps=steps,
             attempts=(),
             scores=Scores(),
-            labels=Labels(department=plan.department, content=plan.content, value=None, long_tail=_tail(plan)),
+            labels=Labels(department=plan.department, content=kind.content, value=None, long_tail=_tail(plan)),
             difficulty=Difficulty(k=0, correct=0, band="unmeasured"),
-            stage=plan.stage,
+            stage=kind.stage,
             flags=(),
             generator=generator,
             lineage=lineage,
@@ -112,12 +114,16 @@ class Draft:
             evidence=evidence,
         )
 
-    def _without_plan(self, origin: Origin, reason: str) -> Sample:
-        """A rejected sample for a seed that admits no row: it keeps its place and its reason."""
+    def failed(self, spot: Spot, error: Exception) -> Sample:
+        """A failed sample for a seed on which something broke."""
+        return self._without_plan(Origin(spot, (), None), f"{type(error).__name__}: {error}", "failed")
+
+    def _without_plan(self, origin: Origin, reason: str, status: Status = "rejected") -> Sample:
+        """A sample for a seed that gave no row: it keeps its place and its reason."""
         unit = origin.spot.unit
         sample = Sample(
             id="",
-            verdict=Outcome(status="rejected", step="draft", reason=reason, findings=()),
+            verdict=Outcome(status=status, step="draft", reason=reason, findings=()),
             seed=self._seed(origin.spot, ()),
             genre=unit.genre,
             topic=unit.topic,

@@ -65,10 +65,15 @@ def _gate(before: Sample, after: Sample, cause: Finding) -> tuple[bool, str]:
     """Keep a revision if the finding is gone and nothing that passed fails now."""
     if after.verdict.step == "draft" and after.verdict.status == "rejected":
         return False, f"no revision: {after.verdict.reason}"
-    failing = {finding.check for finding in before.verdict.findings} | {cause.check}
-    new = {finding.check for finding in after.verdict.findings}
-    if any(f.check == cause.check and f.reason == cause.reason for f in after.verdict.findings):
+    if any(_same(finding, cause) for finding in after.verdict.findings):
         return False, "the finding still stands"
-    if new - failing:
-        return False, f"a check that passed fails now: {sorted(new - failing)[0]}"
+    known = (cause, *before.verdict.findings)
+    new = [finding for finding in after.verdict.findings if not any(_same(finding, other) for other in known)]
+    if new:
+        return False, f"what passed fails now: {new[0].check}"
     return True, "the finding is gone and nothing that passed fails"
+
+
+def _same(one: Finding, other: Finding) -> bool:
+    """Whether two findings are about the same fault of the same thing."""
+    return (one.check, one.reason, one.quote) == (other.check, other.reason, other.quote)

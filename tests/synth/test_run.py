@@ -185,7 +185,7 @@ def test_a_yield_of_nothing_stops_and_keeps_everything(tmp_path: Path) -> None:
     assert run.funnel["accepted"] == 0
     assert len(list(run.rejected())) == 200
     small = synth.generate(config, n=50, out=tmp_path / "small")
-    assert not small.starved
+    assert small.starved
     assert small.funnel["seeds"] == 50
     patient = Config.model_validate({"checks": {"max_reasoning_words": 1}, "run": {"min_yield": 0}})
     assert synth.generate(patient, n=220, out=tmp_path / "r2").funnel["seeds"] == 220
