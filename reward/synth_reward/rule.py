@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 WEIGHTS: Mapping[str, float] = {
-    "cited": 0.25,
+    "cited": 0.10,
     "dense": 0.20,
-    "contested": 0.20,
-    "explained": 0.15,
-    "varied": 0.10,
+    "opposed": 0.25,
+    "specific": 0.20,
+    "varied": 0.15,
     "sized": 0.10,
 }
 """They sum to 1."""
@@ -26,16 +26,17 @@ def rule_score(features: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         features: counts that the row gives:
             claims, supported: claims of the reasoning, and those that evidence supports;
             words: words of the reasoning;
-            rivals, rivals_argued: wrong options, and those that the reasoning rules out;
-            findings, findings_explained: findings of the stem, and those with a reason;
+            rivals, arguments: wrong options, and claims that name one of them, at most two each;
+            findings, findings_specific: findings that are weighed, and those of them that say
+                where the trouble lies;
             words_distinct: distinct words of the reasoning.
 
     Returns:
         The weighted sum of the parts, and the parts, each between 0 and 1:
             cited: share of claims that evidence supports;
             dense: claims per 12 words of reasoning, at most 1;
-            contested: share of wrong options that are ruled out (1 without options);
-            explained: share of the stem's findings that get a reason (1 without findings);
+            opposed: arguments per wrong option, of two (1 without options);
+            specific: share of the findings that say where the trouble lies (1 without findings);
             varied: distinct words per word, scaled from 0.35..0.65 to 0..1;
             sized: 1 between 120 and 320 words, falling linearly to 0 at 40 and 600.
 
@@ -46,8 +47,8 @@ def rule_score(features: Mapping[str, float]) -> tuple[float, dict[str, float]]:
     parts = {
         "cited": _share(features.get("supported", 0), claims, empty=0.0),
         "dense": min(1.0, 12 * claims / words) if words else 0.0,
-        "contested": _share(features.get("rivals_argued", 0), features.get("rivals", 0)),
-        "explained": _share(features.get("findings_explained", 0), features.get("findings", 0)),
+        "opposed": _share(features.get("arguments", 0), 2 * features.get("rivals", 0)),
+        "specific": _share(features.get("findings_specific", 0), features.get("findings", 0)),
         "varied": _scaled(_share(features.get("words_distinct", 0), words), 0.35, 0.65),
         "sized": min(_scaled(words, 40, 120), 1 - _scaled(words, 320, 600)),
     }

@@ -29,23 +29,16 @@ def features(sample: Sample) -> dict[str, float]:
     """The counts that the rule scorer reads; see `synth_reward.rule.rule_score`."""
     words = normal(sample.reasoning).split()
     claims = [claim for step in sample.steps for claim in step.claims]
-    text = f" {' '.join(words)} "
-    rivals = [v for k, v in (sample.options or {}).items() if k != sample.answer.option]
-    typical = [
-        item
-        for item in sample.seed.evidence
-        if item.table == "typical"
-        and (item.text or "").split("\t")[0] == sample.seed.anchor
-        and (item.text or "").split("\t")[3:4] == ["typical"]
-    ]
-    explained = {ident for claim in claims for ident in claim.evidence}
+    said = [f" {normal(claim.text)} " for claim in claims]
+    rivals = [f" {normal(text)} " for letter, text in (sample.options or {}).items() if letter != sample.answer.option]
+    findings = [(item.text or "").split("\t") for item in sample.seed.evidence if item.table == "findings"]
     return {
         "claims": len(claims),
         "supported": sum(claim.verdict == "supported" for claim in claims),
         "words": len(words),
         "words_distinct": len(set(words)),
         "rivals": len(rivals),
-        "rivals_argued": sum(f" {normal(rival)} " in text for rival in rivals),
-        "findings": len(typical),
-        "findings_explained": sum(item.id in explained for item in typical),
+        "arguments": sum(min(2, sum(rival in text for text in said)) for rival in rivals),
+        "findings": len(findings),
+        "findings_specific": sum("general" not in line for line in findings),
     }

@@ -8,7 +8,7 @@ from synth_reward.rule import WEIGHTS, rule_score
 
 GOOD = {
     "claims": 12, "supported": 12, "words": 150, "words_distinct": 90,
-    "rivals": 3, "rivals_argued": 3, "findings": 4, "findings_explained": 4,
+    "rivals": 3, "arguments": 6, "findings": 4, "findings_specific": 4,
 }  # fmt: skip
 
 
@@ -24,8 +24,8 @@ def test_the_weights_sum_to_one_and_the_total_is_their_sum() -> None:
     [
         ("cited", {"supported": 6}),
         ("dense", {"claims": 6, "supported": 6}),
-        ("contested", {"rivals_argued": 1}),
-        ("explained", {"findings_explained": 1}),
+        ("opposed", {"arguments": 3}),
+        ("specific", {"findings_specific": 1}),
         ("varied", {"words_distinct": 60}),
         ("sized", {"words": 590, "words_distinct": 354, "claims": 48, "supported": 48}),
         ("sized", {"words": 50, "words_distinct": 30, "claims": 5, "supported": 5}),

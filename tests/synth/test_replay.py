@@ -1,6 +1,9 @@
 """`verify`: a sound run replays; one byte of evidence, answer or argument altered, and it does not."""
 
+import hashlib
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +59,30 @@ def claim_upside_down(row: Row) -> None:
     say(row, old, old.replace(" ", " not ", 1))
 
 
+def claim_made_up(row: Row) -> None:
+    say(row, claim(row)["text"], "penicillin cures typhoid fever in every child")
+    claim(row).update(verdict="unknown")
+
+
+def nothing_is_so(row: Row) -> None:
+    """Deny a step in words that templates know."""
+    step = row["steps"][0]
+    step["text"] = f"It is not so that {step['text'][0].lower()}{step['text'][1:]}"
+    row["reasoning"] = " ".join(step["text"] for step in row["steps"])
+
+
+def fewer_options(row: Row) -> None:
+    last = max(letter for letter in row["options"] if letter != row["answer"]["option"])
+    kept = [text for letter, text in row["options"].items() if letter != last]
+    row["options"] = dict(zip("ABC", kept, strict=True))
+    row["answer"]["option"] = next(k for k, text in row["options"].items() if text == row["answer"]["text"])
+
+
+def another_engine(row: Row) -> None:
+    row["generator"]["engine"] = "openai"
+    row["response"] += " Give 5 tablets of penicillin."
+
+
 def other_disease(row: Row) -> None:
     edge(row)["head"]["name"] = "another disease"
 
@@ -84,6 +111,21 @@ TAMPERS: dict[str, Tamper] = {
     "citation: nowhere": lambda r: claim(r).update(evidence=["e99"]),
     "claim: more than the evidence says": claim_text,
     "claim: the contrary": claim_upside_down,
+    "claim: made up and called unknown": claim_made_up,
+    "steps: a denial between the claims": nothing_is_so,
+    "question: a denial": lambda r: r.update(
+        question=r["question"].replace(" has had ", " has not had ").replace(" has been ", " has not been ")
+    ),
+    "options: one taken out": fewer_options,
+    "generator: another engine": another_engine,
+    "verdict: rejected for something else": lambda r: (
+        claim_text(r),
+        r["verdict"].update(status="rejected", step="admit"),
+    ),
+    "uniqueness": lambda r: r.update(uniqueness="source_relative"),
+    "conditioning": lambda r: r.update(conditioning="none"),
+    "stage": lambda r: r.update(stage="basic"),
+    "patient: a child that no source gives": lambda r: r.update(question="This is a girl. " + r["question"]),
     "claim: verdict": lambda r: claim(r).update(verdict="contradicted"),
     "question: another patient's finding": lambda r: r.update(question=r["question"].replace(". ", ", and dies. ", 1)),
     "licence": lambda r: r.update(license="MIT"),
@@ -115,7 +157,9 @@ def test_a_row_that_was_altered_is_named_though_its_id_was_stamped_anew(
     tamper: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = rows_of(run)
-    place = next(i for i, row in enumerate(rows) if row["genre"] == "vignette")
+    place = next(
+        i for i, r in enumerate(rows) if r["genre"] == "vignette" and re.search("n adult has (had|been)", r["question"])
+    )
     before = json.dumps(rows[place])
     TAMPERS[tamper](rows[place])
     assert json.dumps(rows[place]) != before
@@ -237,3 +281,38 @@ def test_rows_of_a_source_replay_from_the_run_folder_the_graph_or_the_source(ont
 
 def Config_with(path: Path) -> synth.Config:
     return synth.Config(source=(str(path),))
+
+
+def test_templates_beside_a_file_are_data(run: Run, tmp_path: Path) -> None:
+    """A template that someone else put beside the rows does nothing but word."""
+    from synth.resources import data_dir
+
+    shutil.copytree(data_dir("prompts"), tmp_path / "prompts")
+    file = tmp_path / "prompts" / "en" / "claims" / "gloss.j2"
+    witness = tmp_path / "witness"
+    attack = "{{ cycler.__init__.__globals__.os.system('touch " + str(witness) + "') }}"
+    file.write_text(file.read_text(encoding="utf-8") + attack + "\n", encoding="utf-8")
+    from synth.prompts import load_prompts
+
+    mark = f"prompts {load_prompts('en', tmp_path / 'prompts').hash}"
+    rows = rows_of(run)[:5]
+    for row in rows:
+        row["generator"]["prompt"] = re.sub("prompts [0-9a-f]{32}", mark, row["generator"]["prompt"])
+        row["id"] = content_id(row)
+    assert main(["verify", str(write(tmp_path / "accepted.jsonl", rows))]) == 2
+    assert not witness.exists()
+
+
+def test_a_forged_graph_does_not_pass_for_the_bundled_one(tmp_path: Path, run: Run) -> None:
+    from synth_kg.bundle import FILES, data_folder
+
+    folder = tmp_path / "graph"
+    shutil.copytree(data_folder(), folder)
+    nodes = folder / "nodes.tsv"
+    nodes.write_text(nodes.read_text(encoding="utf-8").replace("trench fever", "french fever"), encoding="utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for name in FILES:
+        manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    write(tmp_path / "accepted.jsonl", rows_of(run)[:5])
+    assert main(["verify", str(tmp_path / "accepted.jsonl")]) == 2
