@@ -20,9 +20,9 @@ from synth.config import Config, fingerprint, what_changes_rows
 from synth.engines import open_engine
 from synth.errors import NotBuiltError, UsageError
 from synth.executors.local import execute
-from synth.funnel import Funnel
+from synth.funnel import Funnel, count
 from synth.pipeline import Memory, Pipeline
-from synth.process import Drain, sole_driver
+from synth.process import LOCK, Drain, sole_driver
 from synth.prompts import Prompts, load_prompts
 from synth.replay import Shelf, Verification, replay
 from synth.report import write_report
@@ -39,6 +39,8 @@ _BATCH = 100
 """Samples committed together: what a killed process has to make again, at most."""
 _STARVING = 200
 """Finished samples after which a yield of nothing stops a run."""
+_MOST = 10**9
+"""More than anyone can want: a wrong number is told before it is tried."""
 _PER_ACCEPTED = 5
 """Seeds attempted for each row wanted, at most."""
 _CONCURRENCY = 8
@@ -140,6 +142,8 @@ def generate(
     if folder is None:
         folder = Path("runs") / f"{config.seed}-{prepare(config, prompts=prompts).fingerprint[:8]}"
     fresh = make_folder(folder)
+    if not (folder / DATABASE).exists() and any(path.name != LOCK for path in folder.iterdir()):
+        raise UsageError(f"{folder}: neither empty nor a run folder; choose another --out")
     with sole_driver(folder):
         try:
             prepared = prepare(config, prompts=prompts, graph=folder / GRAPH)
@@ -155,8 +159,10 @@ def generate(
             driver = _Driver(prepared, store, drain, wanted, progress)
             try:
                 asyncio.run(driver.drive(concurrency))
-            finally:
-                store.publish(driver.funnel)
+            except BaseException:
+                store.publish(count(store.samples(), driver.funnel.asked))  # what is stored, not what was made
+                raise
+            store.publish(driver.funnel)
             run = Run(folder, drain.asked and not driver.finished, driver.starved)
             write_report(run)
             return run
@@ -173,6 +179,8 @@ def _limits(n: int | None, accept: int | None, concurrency: int) -> _Limits:
     for name, value in (("-n", n), ("--accept", accept), ("--concurrency", concurrency)):
         if value is not None and value < 1:
             raise UsageError(f"{name} {value}: must be at least 1")
+        if value is not None and value > _MOST:
+            raise UsageError(f"{name} {value}: must be at most {_MOST}")
     if accept is not None:
         return _Limits(accept * _PER_ACCEPTED, accept)
     return _Limits(n if n is not None else 100, None)

@@ -63,7 +63,7 @@ class Checks(Strict):
 
     min_reasoning_words: int = Field(80, ge=0)
     max_reasoning_words: int = Field(700, ge=1)
-    max_opening_share: float = Field(0.05, gt=0, le=1)
+    max_opening_share: float = Field(0.045, gt=0, le=1)
     """Share of chains that may begin with the same eight words."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +101,14 @@ class Funnel:
                 "with the commonest eight-word opening": max(self.openings.values(), default=0),
             },
         }
+
+
+def count(samples: Iterable[Sample], asked: int) -> Funnel:
+    """The funnel of finished samples, of which `asked` were to be made."""
+    funnel = Funnel(asked)
+    for sample in samples:
+        funnel.take(sample)
+    return funnel
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

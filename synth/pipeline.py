@@ -28,8 +28,6 @@ from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
 log = logging.getLogger(__name__)
-_OPENING_FLOOR = 20
-"""Openings are compared once so many rows were accepted."""
 
 
 @dataclass
@@ -90,7 +88,7 @@ class Pipeline:
             return Finding(check="evidence set", reason="the evidence set was used often enough", place="seed")
         if normal(sample.question) in memory.questions:
             return Finding(check="duplicate", reason="the question was asked before", place="question")
-        limit = self.config.checks.max_opening_share * max(memory.accepted + 1, _OPENING_FLOOR)
+        limit = max(1.0, self.config.checks.max_opening_share * (memory.accepted + 1))
         if memory.openings[opening(sample)] + 1 > limit:
             return Finding(check="opening", reason="the opening is worn out", place="reasoning")
         return None

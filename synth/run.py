@@ -140,8 +140,8 @@ def make_folder(folder: Path) -> bool:
     Raises:
         UsageError: it cannot be, and why.
     """
-    fresh = not folder.exists()
     try:
+        fresh = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"{folder}: a file is in the way of this folder") from error

@@ -167,6 +167,19 @@ def alike(one: str, other: str) -> bool:
     return 3 * len(left & right) >= 2 * shorter if shorter else one == other
 
 
+_GENERAL = frozenset(("with", "from", "that", "into", "over", "often", "many", "most", "usually", "which", "disease"))
+
+
+def share_word(one: str, other: str) -> bool:
+    """Whether two texts share a word that says something, however common it is.
+
+    >>> share_word("fever", "an infection with sudden fever"), share_word("cough", "an infection of the joints")
+    (True, False)
+    """
+    left, right = ({word for word in normal(text).split() if len(word) >= 4} for text in (one, other))
+    return bool(left & right - _GENERAL)
+
+
 def same_name(one: str, other: str) -> bool:
     """Whether two names are the same but for case, punctuation and number."""
     return normal(one) == normal(other)

@@ -60,9 +60,13 @@ class Knowledge:
     name: str
 
     @cached_property
-    def spans(self) -> dict[str, Edge]:
-        """Span ref -> an edge that was read in that sentence."""
-        return {edge.span.ref: edge for edge in self.graph.edges.values() if edge.span is not None}
+    def spans(self) -> dict[str, list[Edge]]:
+        """Span ref -> the edges that were read in that sentence."""
+        found: dict[str, list[Edge]] = {}
+        for edge in self.graph.edges.values():
+            if edge.span is not None:
+                found.setdefault(edge.span.ref, []).append(edge)
+        return found
 
     @cached_property
     def clues(self) -> dict[str, tuple[Clue, ...]]:
@@ -234,12 +238,11 @@ class Knowledge:
     def foils(self, disease: str) -> tuple[str, ...]:
         """Findings that the tables rule out for a disease and that a disease near it brings.
 
-        Near is what is weighed against it and what its department sees; others are ruled out as
-        well, but nobody would think of them.
+        Near is what is weighed against it, and what is weighed against that; others are ruled out
+        as well, but nobody would think of them.
         """
-        own = self.department(disease)
-        seen = (other for other in self.tables.diseases if other != disease and self.department(other) == own)
-        near = {*self.tables.diseases[disease].differential, *seen}
+        weighed = self.tables.diseases[disease].differential
+        near = {*weighed, *(other for one in weighed for other in self.tables.diseases[one].differential)}
         entries = self.tables.typical.get(disease, {})
         return tuple(
             entry.finding

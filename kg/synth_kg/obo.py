@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +59,10 @@ def read_obo(path: Path) -> Ontology:
     if kind != "obo":
         advice = ADVICE.get(kind, f"this is {kind}, not an OBO ontology")
         raise UnusableSource(f"{path}: {advice}")
-    data = gzip.decompress(path.read_bytes()) if _gzipped(path) else path.read_bytes()
+    try:
+        data = gzip.decompress(path.read_bytes()) if _gzipped(path) else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UnusableSource(f"{path}: a damaged gzip file ({error}): copy or download it again") from error
     return parse_obo(data, path)
 
 
@@ -125,6 +129,11 @@ def _header(head: tuple[int, str], path: Path) -> tuple[str, str, str]:
     return name, version, fields.get("license", "not stated")
 
 
+def _plain(text: object) -> str:
+    """A text with every run of white space, tabs and newlines too, as one space."""
+    return " ".join(str(text).replace("|", "/").split())
+
+
 def _add(ontology: Ontology, frame: object) -> None:
     """Turn a parsed frame into a `Term`, or count it as obsolete."""
     values: dict[str, list[object]] = {}
@@ -141,9 +150,9 @@ def _add(ontology: Ontology, frame: object) -> None:
     ontology.terms.append(
         Term(
             id=str(frame.id),  # type: ignore[attr-defined]
-            name=str(names[0].name),  # type: ignore[attr-defined]
-            definition=str(definitions[0].definition) if definitions else "",  # type: ignore[attr-defined]
-            synonyms=tuple(s.desc for s in synonyms if s.scope == "EXACT"),
+            name=_plain(names[0].name),  # type: ignore[attr-defined]
+            definition=_plain(definitions[0].definition) if definitions else "",  # type: ignore[attr-defined]
+            synonyms=tuple(_plain(s.desc) for s in synonyms if s.scope == "EXACT"),
             parents=tuple(str(c.term) for c in values.get("IsAClause", [])),  # type: ignore[attr-defined]
             alternative_ids=tuple(str(c.alt_id) for c in values.get("AltIdClause", [])),  # type: ignore[attr-defined]
         )

@@ -16,7 +16,7 @@ from synth.checks.concepts import concepts, denied_findings, fault, is_child, st
 from synth.claims import worked_again
 from synth.differential import MISSED, doubles
 from synth.sample import Finding, Sample
-from synth_kg.aliases import same_name, share_stem
+from synth_kg.aliases import same_name, share_stem, share_word
 from synth_kg.formulas import FORMULAS, rounded, show
 
 if TYPE_CHECKING:
@@ -258,5 +258,6 @@ def hops(sample: Sample, context: Context) -> Iterator[Finding]:
         yield fault("what is told besides the findings leaves one option, so they are not needed", "question")
     for name in stem_findings(sample, knowledge):
         finding = knowledge.tables.findings[name]
-        if any(share_stem(words, sample.answer.text) for words in (finding.clinical, finding.patient) if words):
+        worded = [words for words in (finding.clinical, finding.patient) if words]
+        if any(share_stem(words, sample.answer.text) or share_word(words, sample.answer.text) for words in worded):
             yield fault("a finding says the answer, so the disease is not needed", "question", quote=finding.clinical)

@@ -19,7 +19,7 @@ from synth_kg.tables import TableError
 INTERRUPTED = 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911  (one for each way to end)
     """Run one command; returns its exit code."""
     try:
         arguments = parse(argv)
@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno not in NO_SPACE:
-            raise
+            _say(f"synth: {error}")
+            return SynthError.exit_code
         _say(f"synth: the disk is full ({error}); free some space and run the same command again")
         return SynthError.exit_code
 

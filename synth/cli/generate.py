@@ -105,6 +105,12 @@ def _outcome(run: Run) -> int:
 
     print_funnel(run.funnel)
     print(f"\n{run.folder}: accepted.jsonl, rejected.jsonl, funnel.json, report.html\n{CAVEAT}")
+    asked = run.funnel["steps"][0]
+    if asked["pending"] and not run.interrupted and not run.starved:
+        print(
+            f"synth: the knowledge gives no more: {asked['pending']} of {asked['in']} seeds were not drawn",
+            file=sys.stderr,
+        )
     if run.interrupted:
         print("synth: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

@@ -12,7 +12,7 @@ import orjson
 
 from synth.errors import FaultError, NotBuiltError, UsageError
 from synth.export import formats
-from synth.run import write_whole
+from synth.run import ACCEPTED, CONFIG, DATABASE, FUNNEL, REJECTED, write_whole
 from synth.sample import CAVEAT, Sample
 
 FORMATS: dict[str, Callable[[Sample, str], dict[str, Any]]] = {
@@ -58,6 +58,8 @@ def export(
     """
     if format in LATER:
         raise NotBuiltError(f"--format {format}: not in this version; it has {', '.join(FORMATS)}")
+    if out.exists() and out.name in {ACCEPTED, REJECTED, FUNNEL, DATABASE, CONFIG}:
+        raise UsageError(f"{out}: this is a file of a run; export to another name")
     if format not in FORMATS:
         raise UsageError(f"--format {format}: unknown; this version has {', '.join(FORMATS)}")
     shape = FORMATS[format]

@@ -11,11 +11,12 @@ from random import Random
 from typing import NamedTuple
 
 from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot
-from synth.recipes.shared import LETTERS
 from synth.sample import Answer
 from synth_kg.formulas import FORMULAS, Formula, Worked, rounded, show, work
 from synth_kg.knowledge import Knowledge
 
+SLIPS = 2
+"""Slips that a chain names."""
 TRIES = 400
 
 
@@ -27,10 +28,9 @@ class LineFact(NamedTuple):
 
 
 class SlipFact(NamedTuple):
-    """A wrong option and its place among the wordings of the 'slip' form."""
+    """A slip that people make and the number that comes of it."""
 
     place: int
-    letter: str
     text: str
 
 
@@ -42,7 +42,11 @@ class QuantityFact(NamedTuple):
 
 
 def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
-    """Draw plausible numbers, work the formula through and offer the slips, or ask openly."""
+    """Draw plausible numbers and work the formula through; the chain names slips that people make.
+
+    The slips are not offered as options: for most formulas they all err to one side, so that the
+    place of the right number among them would tell it.
+    """
     formula = FORMULAS[spot.unit.anchor]
     worked, slips = _draw(formula, draw)
     book = EvidenceBook(knowledge)
@@ -50,12 +54,6 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     last = formula.steps[-1]
     unit = f" {last.unit}" if last.unit else ""
     right = show(worked.result, last.decimals) + unit
-    closed = draw.random() < 0.6
-    letters: dict[str, str] = {}
-    if closed:
-        order = [right, *(text for _, text in slips)]
-        draw.shuffle(order)
-        letters = {text: LETTERS[place] for place, text in enumerate(order)}
     values = worked.inputs
     female = values.get("female")
     facts = {
@@ -68,12 +66,11 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
             if item.name not in {"female", "age"}
         ],
         "lines": [LineFact(place, step.name) for place, step in enumerate(formula.steps)],
-        "slips": [SlipFact(place, letters.get(text, ""), text) for place, text in slips] if closed else [],
+        "slips": [SlipFact(place, text) for place, text in draw.sample(slips, SLIPS)],
         "reading": formula.reading is not None,
         "female": bool(female) if female is not None else None,
         "right": right,
         "answer": right,
-        "letter": letters.get(right, ""),
         "worked": worked,
     }
     return Plan(
@@ -82,9 +79,8 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         topic=formula.id,
         anchor=formula.id,
         department=formula.department,
-        answer=Answer(text=right, option=letters.get(right), aliases=(), concept=formula.id),
-        options=tuple(letters),
-        concepts=tuple(letters),
+        answer=Answer(text=right, option=None, aliases=(), concept=formula.id),
+        options=(),
         facts=facts,
         evidence=book.all(),
     )

@@ -8,7 +8,7 @@ from random import Random
 from synth.plan import Directive, EvidenceBook, Plan, Spot
 from synth.recipes.shared import clue_fact
 from synth.sample import Answer
-from synth_kg.knowledge import Knowledge
+from synth_kg.knowledge import Clue, Knowledge
 
 
 def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
@@ -16,7 +16,14 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     anchor = spot.unit.anchor
     book = EvidenceBook(knowledge)
     disease = knowledge.tables.diseases[anchor]
-    clues = list(knowledge.clues[anchor])
+    all_clues = knowledge.clues[anchor]
+    within = {name for clue in all_clues for name in knowledge.broader[clue.finding.finding]}
+    said = {frozenset(pair) for disease, pair in knowledge.tables.apart if disease == anchor}
+    clues: list[Clue] = []
+    for clue in all_clues:  # none that contains another, and no two that say the same
+        name = clue.finding.finding
+        if name not in within and not any(frozenset((name, c.finding.finding)) in said for c in clues):
+            clues.append(clue)
     if spot.variant and len(clues) > 4:
         clues = sorted(draw.sample(clues, 4), key=clues.index)
     facts = {

@@ -24,7 +24,7 @@ from itertools import combinations, product
 from synth.config import Config
 from synth.differential import OFFERED, doubles, fair, other_drugs, weighable
 from synth.plan import NoPlan, Spot, Unit
-from synth_kg.aliases import share_stem
+from synth_kg.aliases import share_stem, share_word
 from synth_kg.formulas import FORMULAS
 from synth_kg.knowledge import Knowledge
 
@@ -134,7 +134,8 @@ def _has_telling_process(knowledge: Knowledge, unit: Unit) -> bool:
         return False
     gloss = knowledge.tables.diseases[unit.anchor].gloss
     findings = (knowledge.tables.findings[name] for name in unit.picks)
-    return not any(share_stem(gloss, words) for finding in findings for words in (finding.clinical, finding.patient))
+    told = [words for finding in findings for words in (finding.clinical, finding.patient)]
+    return not any(share_stem(gloss, words) or share_word(gloss, words) for words in told)
 
 
 _USABLE: dict[tuple[str, str], Callable[[Knowledge, Unit], bool]] = {

@@ -60,7 +60,7 @@ def read_sources(paths: Sequence[str], license: str) -> Source:
         except (UnusableSource, OSError) as error:
             raise UsageError(str(error)) from error
         terms = _license(ontology, license)
-        found, stated = ontology_graph(ontology, _kind(ontology), ontology.name, ontology.version, terms, documents)
+        found, stated = ontology_graph(ontology, _kind(ontology), _title(ontology), ontology.version, terms, documents)
         for node in found:
             nodes.setdefault(node.key, node)
         edges += stated
@@ -90,6 +90,12 @@ def open_graph(folder: Path) -> Knowledge:
 def open_named(name: str) -> Knowledge:
     """The bundled knowledge for the word 'bundled', else that of a graph folder."""
     return bundled() if name == "bundled" else open_graph(Path(name))
+
+
+def _title(ontology: Ontology) -> str:
+    """An ontology by the name that rows call it by."""
+    known = {"DOID": "Disease Ontology", "SYMP": "Symptom Ontology"}
+    return known.get(ontology.terms[0].id.split(":")[0], ontology.name)
 
 
 def _kind(ontology: Ontology) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
 from synth.config import Config
 from synth.engines import Engine, Reply
-from synth.plan import Directive, NoPlan, Plan, Spot, kind_of
+from synth.plan import Directive, NoPlan, Plan, Spot, Unit, kind_of
 from synth.recipes import compose
 from synth.recipes.shared import rewordings
 from synth.sample import (
@@ -43,6 +44,33 @@ class Origin(NamedTuple):
     plan: Plan | None
 
 
+def recipe_for(origin: Origin, random_seed: int) -> str:
+    """What makes a row again, as `generator.sampling` tells it."""
+    spot, unit = origin.spot, origin.spot.unit
+    told = {
+        "random_seed": random_seed, "seed": spot.place, "variant": spot.variant,
+        "genre": unit.genre, "topic": unit.topic, "anchor": unit.anchor, "picks": unit.picks,
+        "directives": [tuple(directive) for directive in origin.directives],
+    }  # fmt: skip
+    return json.dumps(told, separators=(",", ":"))
+
+
+def origin_of(sampling: str) -> tuple[Origin, int]:
+    """Read what `recipe_for` wrote: the origin of a row and its random seed.
+
+    Raises:
+        ValueError: this was not written by `recipe_for`.
+    """
+    try:
+        told = json.loads(sampling)
+        unit = Unit(str(told["genre"]), str(told["topic"]), str(told["anchor"]), tuple(map(str, told["picks"])))
+        spot = Spot(int(told["seed"]), unit, int(told["variant"]))
+        directives = tuple(Directive(str(kind), str(value)) for kind, value in told["directives"])
+        return Origin(spot, directives, None), int(told["random_seed"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not how a row was made: {sampling[:80]}") from error
+
+
 class Draft:
     """Turns seeds into samples."""
 
@@ -74,7 +102,10 @@ class Draft:
             dict.fromkeys(Lineage(source=item.source, version=item.version, license=item.license) for item in evidence)
         )
         generator = self.engine.generator.model_copy(
-            update={"prompt": f"{plan.recipe}/{reply.shape} {self.engine.generator.prompt}"}
+            update={
+                "prompt": f"{plan.recipe}/{reply.shape} {self.engine.generator.prompt}",
+                "sampling": recipe_for(origin, self.config.random_seed),
+            }
         )
         sample = Sample(
             id="",
@@ -105,7 +136,8 @@ class Draft:
         return sample.model_copy(update={"id": content_id(sample)})
 
     def _seed(self, spot: Spot, evidence: tuple[Evidence, ...]) -> Seed:
-        group = spot.unit.name if spot.unit.genre != "calculation" else f"{spot.unit.name}|{spot.place}"
+        worked = next((item.ref for item in evidence if item.type == "calculation"), "")
+        group = f"{spot.unit.name}|{worked}" if worked else spot.unit.name
         return Seed(
             kind="kg",
             anchor=spot.unit.anchor,
