@@ -151,7 +151,7 @@ def _add(ontology: Ontology, frame: object) -> None:
         Term(
             id=str(frame.id),  # type: ignore[attr-defined]
             name=_plain(names[0].name),  # type: ignore[attr-defined]
-            definition=_plain(definitions[0].definition) if definitions else "",  # type: ignore[attr-defined]
+            definition=str(definitions[0].definition) if definitions else "",  # type: ignore[attr-defined]
             synonyms=tuple(_plain(s.desc) for s in synonyms if s.scope == "EXACT"),
             parents=tuple(str(c.term) for c in values.get("IsAClause", [])),  # type: ignore[attr-defined]
             alternative_ids=tuple(str(c.alt_id) for c in values.get("AltIdClause", [])),  # type: ignore[attr-defined]

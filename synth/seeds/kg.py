@@ -232,9 +232,13 @@ def _reverses(knowledge: Knowledge) -> Iterator[Unit]:
 
 
 def _comparisons(knowledge: Knowledge) -> Iterator[Unit]:
-    """Two diseases that share a finding, and a finding typical of one that speaks against the other."""
+    """Two diseases that share a finding, and a finding typical of one that speaks against the other.
+
+    An emergency is never the other: a single finding must not set it aside.
+    """
+    emergencies = {disease for flag in knowledge.tables.red_flags for disease in flag.excludes}
     for one, other in product(knowledge.clues, repeat=2):
-        if one == other or knowledge.kin(one, other):
+        if one == other or other in emergencies or knowledge.kin(one, other):
             continue
         rivals = knowledge.tables.diseases[one].differential
         if other not in rivals:
