@@ -154,7 +154,7 @@ def _show(commands: Any) -> None:
 def _export(commands: Any) -> None:
     parser = _command(
         commands, "export", "write accepted rows in the format of a trainer, with a card beside the file",
-        "synth export runs/first --format messages --out data/first.jsonl", "data:export",
+        "synth export runs/first --format messages --out first.jsonl", "data:export",
     )  # fmt: skip
     parser.add_argument("data", type=Path, metavar="RUN|DATA.jsonl", help="run folder or rows")
     parser.add_argument("--format", required=True, help="messages, prompt-completion, sharegpt or alpaca")

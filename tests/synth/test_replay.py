@@ -122,6 +122,20 @@ TAMPERS: dict[str, Tamper] = {
         claim_text(r),
         r["verdict"].update(status="rejected", step="admit"),
     ),
+    "response: the opposite": lambda r: r.update(response="It is none of these. " + r["response"]),
+    "response: another script": lambda r: r.update(response=r["response"] + " 毒."),
+    "steps: in another order": lambda r: r["steps"].insert(1, r["steps"].pop(2)),
+    "question: another course": lambda r: r.update(question=r["question"].replace(".", " for ever.", 1)),
+    "topic": lambda r: r.update(topic="foo"),
+    "genre": lambda r: r.update(genre="open"),
+    "anchor": lambda r: r["seed"].update(anchor="DOID:9113"),
+    "group": lambda r: r["seed"].update(group="0" * 32),
+    "flags": lambda r: r.update(flags=["fine"]),
+    "language": lambda r: r.update(language="zh"),
+    "making: another seed": lambda r: r["generator"].update(
+        sampling=r["generator"]["sampling"].replace('"seed":', '"seed":9')
+    ),
+    "making: nothing": lambda r: r["generator"].update(sampling="none"),
     "uniqueness": lambda r: r.update(uniqueness="source_relative"),
     "conditioning": lambda r: r.update(conditioning="none"),
     "stage": lambda r: r.update(stage="basic"),
@@ -157,17 +171,17 @@ def test_a_row_that_was_altered_is_named_though_its_id_was_stamped_anew(
     tamper: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = rows_of(run)
-    place = next(
-        i for i, r in enumerate(rows) if r["genre"] == "vignette" and re.search("n adult has (had|been)", r["question"])
-    )
-    before = json.dumps(rows[place])
-    TAMPERS[tamper](rows[place])
-    assert json.dumps(rows[place]) != before
-    rows[place]["id"] = content_id(rows[place])
-    assert main(["verify", str(write(tmp_path / "t.jsonl", rows))]) == 1
+    vignettes = (row for row in rows if row["genre"] == "vignette")
+    row = next(row for row in vignettes if re.search("n adult has (had|been)", row["question"]))
+    others = [other for other in rows if other["id"] != row["id"]][:3]
+    before = json.dumps(row)
+    TAMPERS[tamper](row)
+    assert json.dumps(row) != before
+    row["id"] = content_id(row)
+    assert main(["verify", str(write(tmp_path / "t.jsonl", [*others, row]))]) == 1
     out = capsys.readouterr().out
-    assert rows[place]["id"] in out
-    assert "1 with a proof that does not hold" in out
+    assert row["id"] in out
+    assert "1 with a proof that does not hold" in out or "1 not replayed" in out
 
 
 CALCULATIONS: dict[str, Tamper] = {
