@@ -116,8 +116,11 @@ class Store:
 
     def samples(self) -> Iterator[Sample]:
         """Every finished sample, in the order of the seeds."""
-        for (row,) in self._db.execute("SELECT row FROM samples ORDER BY seed"):
-            yield from_json(row)
+        try:
+            for (row,) in self._db.execute("SELECT row FROM samples ORDER BY seed"):
+                yield from_json(row)
+        except (sqlite3.DatabaseError, ValueError) as error:  # pydantic raises ValueErrors
+            raise UsageError(f"{self.folder / DATABASE}: damaged; move the folder away and start again") from error
 
     def publish(self, funnel: Funnel) -> None:
         """Write the files of the folder from what is stored."""

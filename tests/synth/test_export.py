@@ -76,6 +76,14 @@ def test_only_accepted_unflagged_rows_that_did_not_see_the_answer(
         export([told], "messages", tmp_path / "z.jsonl")
 
 
+@pytest.mark.parametrize("name", ["accepted.jsonl", "rejected.jsonl", "funnel.json", "run.db", "config.yaml"])
+def test_a_file_of_a_run_is_never_overwritten(name: str, rows: list[Sample], tmp_path: Path) -> None:
+    (tmp_path / name).write_text("precious", encoding="utf-8")
+    with pytest.raises(UsageError, match="a file of a run"):
+        export(rows, "messages", tmp_path / name)
+    assert (tmp_path / name).read_text(encoding="utf-8") == "precious"
+
+
 def test_the_card_says_what_it_is(rows: list[Sample], tmp_path: Path) -> None:
     done = export(rows, "alpaca", tmp_path / "x.jsonl")
     card = done.card.read_text(encoding="utf-8")

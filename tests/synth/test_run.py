@@ -177,6 +177,42 @@ def test_impossible_amounts(tmp_path: Path, options: dict, message: str) -> None
     assert not (tmp_path / "r").exists()
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious", encoding="utf-8")
+    with pytest.raises(UsageError, match="neither empty nor a run folder"):
+        synth.generate(Config(), n=1, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_cannot_be_made_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="English only"):
+        synth.generate(Config(lang="zh"), n=1, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_knowledge_that_is_spent_ends_the_run(tmp_path: Path) -> None:
+    few = dict.fromkeys(("vignette", "multihop", "choice", "open", "compare", "calculation", "explainer"), 0)
+    run = synth.generate(Config.model_validate({"mixture": {**few, "reverse": 1}}), n=500, out=tmp_path / "r")
+    assert run.funnel["steps"][0]["pending"] > 0
+    assert run.funnel["accepted"] > 20
+
+
+def test_a_row_on_which_something_breaks_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from synth.steps import draft
+
+    compose = draft.compose
+
+    def breaking(knowledge, spot, *rest):
+        if spot.place == 3:
+            raise RuntimeError("broken")
+        return compose(knowledge, spot, *rest)
+
+    monkeypatch.setattr(draft, "compose", breaking)
+    run = synth.generate(Config(), n=10, out=tmp_path / "r")
+    assert run.funnel["steps"][0]["failed"] == {"RuntimeError: broken": 1}
+    assert run.funnel["accepted"] == 9
+
+
 def test_a_yield_of_nothing_stops_and_keeps_everything(tmp_path: Path) -> None:
     config = Config.model_validate({"checks": {"max_reasoning_words": 1}})
     run = synth.generate(config, n=400, out=tmp_path / "r")
