@@ -24,9 +24,11 @@ from synth.resources import data_dir
 def environment(folder: Path) -> jinja2.Environment:
     """An environment that reads `folder`, fails on unknown names and escapes nothing.
 
-    It is sandboxed: templates may come beside a dataset that someone else made.
+    Templates that did not come with the package are sandboxed: they may lie beside a dataset
+    that someone else made.
     """
-    env = jinja2.sandbox.SandboxedEnvironment(
+    own = folder.resolve().is_relative_to(data_dir("prompts").resolve())
+    env = (jinja2.Environment if own else jinja2.sandbox.SandboxedEnvironment)(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         autoescape=False,

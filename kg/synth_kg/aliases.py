@@ -122,6 +122,7 @@ def normal(text: str) -> str:
     return " ".join(_singular(word) for word in words)
 
 
+@lru_cache(maxsize=50_000)
 def _singular(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"

@@ -17,6 +17,7 @@ from synth_kg.aliases import normal
 
 if TYPE_CHECKING:
     from synth.checks import Context
+    from synth_kg.knowledge import Knowledge
 
 _WORD = re.compile(r"[a-z]+")
 _LETTERS = frozenset("abcdefgh")
@@ -131,17 +132,22 @@ def person(sample: Sample, context: Context) -> Iterator[Finding]:
 
 def _told(sample: Sample, context: Context) -> list[str]:
     """What a row may tell: its options, and the wordings of findings, exposures, histories and exclusions."""
-    tables = context.knowledge.tables
-    told: list[str] = [sample.answer.text, *(sample.options or {}).values()]
+    told = {sample.answer.text: None, **dict.fromkeys((sample.options or {}).values())}
     for item in sample.seed.evidence:
-        row = tables.rows.get(item.ref)
-        names = [getattr(row, "finding", "")]
-        if item.type == "edge" and item.ref in context.knowledge.graph.edges:
-            names += context.knowledge.findings_of(context.knowledge.graph.edges[item.ref])
-        for finding in (tables.findings[name] for name in names if name in tables.findings):
-            told += [finding.clinical, finding.patient, bare(finding.clinical)]
-        told += [getattr(row, name, "") for name in ("statement", "exposure", "history")]
-    return [text for text in told if text]
+        told.update(dict.fromkeys(_tellable(context.knowledge, item.ref)))
+    return list(told)
+
+
+@lru_cache(maxsize=20_000)
+def _tellable(knowledge: Knowledge, ref: str) -> tuple[str, ...]:
+    """What one piece of evidence lets a stem tell."""
+    tables = knowledge.tables
+    row, edge = tables.rows.get(ref), knowledge.graph.edges.get(ref)
+    names = (getattr(row, "finding", ""), *(knowledge.findings_of(edge) if edge else ()))
+    findings = (tables.findings[name] for name in names if name in tables.findings)
+    worded = (text for f in findings for text in (f.clinical, f.patient, bare(f.clinical)))
+    rest = (getattr(row, name, "") for name in ("statement", "exposure", "history"))
+    return tuple(dict.fromkeys(text for text in (*worded, *rest) if text))
 
 
 def _strange(text: str, said: list[str], known: frozenset[str] | set[str], speech: _Speech) -> str:
@@ -198,22 +204,29 @@ def _speech(prompts: Prompts, recipe: str) -> _Speech:
 
 def _names(sample: Sample, context: Context) -> set[str]:
     """Words of the names that a row may mention: options, answer, diseases and findings of its evidence."""
-    texts = [sample.answer.text, *wrong_options(sample).values()]
-    rows = context.knowledge.tables.rows
+    words = set(_words_of(sample.answer.text))
+    for text in wrong_options(sample).values():
+        words |= _words_of(text)
     for item in sample.seed.evidence:
-        row = rows.get(item.ref)
-        for field in ("name", "clinical", "agent", "route", "drug", "statement", "disease"):
-            value = getattr(row, field, None)
-            if isinstance(value, str):
-                texts.append(value)
-        finding = getattr(row, "finding", None)
-        if isinstance(finding, str) and finding in context.knowledge.tables.findings:
-            texts.append(context.knowledge.tables.findings[finding].clinical)
-        disease = getattr(row, "disease", None)
-        if isinstance(disease, str) and disease in context.knowledge.tables.diseases:
-            texts.append(context.knowledge.tables.diseases[disease].name)
-        texts.append(item.source)
+        words |= _named_by(context.knowledge, item.ref)
+        words |= _words_of(item.source)
     if sample.genre == "calculation":
-        texts += [sample.question]
-    words = _WORD.findall(" ".join(texts).casefold())
-    return {*words, *normal(" ".join(texts)).split()}
+        words |= _words_of(sample.question)
+    return words
+
+
+@lru_cache(maxsize=20_000)
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset((*_WORD.findall(text.casefold()), *normal(text).split()))
+
+
+@lru_cache(maxsize=20_000)
+def _named_by(knowledge: Knowledge, ref: str) -> frozenset[str]:
+    """Words of the names in one line of the tables."""
+    row, tables = knowledge.tables.rows.get(ref), knowledge.tables
+    texts = [getattr(row, name, "") for name in ("name", "clinical", "agent", "route", "drug", "statement", "disease")]
+    if (finding := tables.findings.get(str(getattr(row, "finding", "")))) is not None:
+        texts.append(finding.clinical)
+    if (disease := tables.diseases.get(str(getattr(row, "disease", "")))) is not None:
+        texts.append(disease.name)
+    return frozenset[str]().union(*(_words_of(text) for text in texts if isinstance(text, str)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from synth.recipes import compose
 from synth.recipes.shared import rewordings
 from synth.sample import (
     Answer,
+    Claim,
     Difficulty,
     Evidence,
     Generator,
@@ -201,18 +202,12 @@ def cited(evidence: Sequence[Evidence], steps: Sequence[Step]) -> tuple[tuple[Ev
     names = {item.id: f"e{number}" for number, item in enumerate(kept, 1)}
     return (
         tuple(item.model_copy(update={"id": names[item.id]}) for item in kept),
-        tuple(
-            step.model_copy(
-                update={
-                    "claims": tuple(
-                        claim.model_copy(update={"evidence": tuple(names[i] for i in claim.evidence)})
-                        for claim in step.claims
-                    )
-                }
-            )
-            for step in steps
-        ),
+        tuple(Step(text=step.text, claims=tuple(_renamed(claim, names) for claim in step.claims)) for step in steps),
     )
+
+
+def _renamed(claim: Claim, names: Mapping[str, str]) -> Claim:
+    return Claim(text=claim.text, evidence=tuple(names[ident] for ident in claim.evidence), verdict=claim.verdict)
 
 
 def _lettered(options: Sequence[str]) -> dict[str, str] | None:
