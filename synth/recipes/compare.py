@@ -128,18 +128,7 @@ def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directive
     draw.shuffle(order)
     letters = {name: LETTERS[place] for place, name in enumerate(order)}
     rivals = [
-        ComparedFact(
-            name,
-            kinds[name].clinical,
-            kinds[name].plural,
-            letters[name],
-            clue_fact(by_name[name], book) if name in by_name else None,
-            _both(knowledge, anchor, rival, name, book) if name in shared else (),
-            ()
-            if name in shared
-            else ground_facts(knowledge, knowledge.grounds(anchor, "", [name]), book)[:1]
-            + ground_facts(knowledge, knowledge.grounds(rival, "", [name]), book)[:1],
-        )
+        _compared(knowledge, anchor, rival, name, name in shared, book)._replace(letter=letters[name])
         for name in order
         if name != target
     ]
@@ -171,6 +160,19 @@ def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directive
         facts=facts,
         evidence=book.all(),
     )
+
+
+def _compared(knowledge: Knowledge, one: str, other: str, name: str, shared: bool, book: EvidenceBook) -> ComparedFact:
+    """Cite why a finding does not separate two diseases: both bring it, or each has a reason not to."""
+    finding = knowledge.tables.findings[name]
+    clue = next((clue for clue in knowledge.clues[one] if clue.finding.finding == name), None)
+    grounds: tuple[GroundFact, ...] = ()
+    told = clue_fact(clue, book) if clue else None
+    both = _both(knowledge, one, other, name, book) if shared else ()
+    if not shared:
+        for disease in (one, other):
+            grounds += ground_facts(knowledge, knowledge.grounds(disease, "", [name]), book)[:1]
+    return ComparedFact(name, finding.clinical, finding.plural, "", told, both, grounds)
 
 
 def _both(knowledge: Knowledge, one: str, other: str, name: str, book: EvidenceBook) -> tuple[str, ...]:
