@@ -27,8 +27,7 @@ def environment(folder: Path) -> jinja2.Environment:
     Templates that did not come with the package are sandboxed: they may lie beside a dataset
     that someone else made.
     """
-    own = folder.resolve().is_relative_to(data_dir("prompts").resolve())
-    env = (jinja2.Environment if own else jinja2.sandbox.SandboxedEnvironment)(
+    env = (jinja2.Environment if _bundled(folder) else jinja2.sandbox.SandboxedEnvironment)(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
@@ -41,6 +40,10 @@ def environment(folder: Path) -> jinja2.Environment:
     return env
 
 
+def _bundled(folder: Path) -> bool:
+    return folder.resolve().is_relative_to(data_dir("prompts").resolve())
+
+
 class Prompts:
     """The templates of one folder and language."""
 
@@ -48,6 +51,8 @@ class Prompts:
         self.folder = folder / language
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder}: no templates for language '{language}' here")
+        self.bundled = _bundled(self.folder)
+        """Whether these are the templates that came with the package."""
         self.env = environment(self.folder)
         self._names = tuple(sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.j2")))
         for name in self._names:

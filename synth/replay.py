@@ -24,7 +24,7 @@ from synth.plan import EvidenceBook
 from synth.prompts import Prompts, load_prompts
 from synth.sample import Evidence, Finding, Sample, content_id
 from synth.steps.draft import Draft, origin_of
-from synth.steps.score import scored
+from synth.steps.score import ACCEPTED, scored
 from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
@@ -50,6 +50,8 @@ class Verification:
     """Rows whose graph or templates are not at hand."""
     faults: list[Fault] = field(default_factory=list)
     """Rows whose proof does not hold; one fault a row, the first found."""
+    other_templates: int = 0
+    """Rows that are worded by templates other than the bundled ones: these say what their author wrote."""
 
     @property
     def ok(self) -> bool:
@@ -114,6 +116,7 @@ def replay(rows: Iterable[Sample | Mapping[str, Any]], shelf: Shelf) -> Verifica
             outcome.not_replayed.append(Fault(name, "seed.graph", context))
             continue
         outcome.replayed += 1
+        outcome.other_templates += not context.claims.prompts.bundled
         fault = _first_fault(sample, context) or _repeated(sample, seen)
         if fault is not None:
             outcome.faults.append(Fault(name, *fault))
@@ -149,8 +152,11 @@ def _faults(sample: Sample, context: Context) -> Iterator[tuple[str, str]]:
     if sample.question or sample.verdict.status == "accepted":
         yield from _made_again(sample, context)
     yield from _outcome_faults(sample, run_checks(sample, context) if sample.question else [])
-    if sample.verdict.status == "accepted" and scored(sample).scores != sample.scores:
-        yield "scores", "the scores are not those of this text"
+    if sample.verdict.status == "accepted":
+        if sample.verdict != ACCEPTED:
+            yield "verdict", "an accepted row has no reason and no finding"
+        if scored(sample).scores != sample.scores:
+            yield "scores", "the scores are not those of this text"
 
 
 _MADE = (

@@ -33,6 +33,8 @@ def verify(arguments: argparse.Namespace) -> int:
         f"{total} rows: {outcome.replayed} replayed, {len(outcome.faults)} with a proof that does not hold, "
         f"{len(outcome.not_replayed)} not replayed\n{CAVEAT}"
     )
+    if outcome.other_templates:
+        print(f"{outcome.other_templates} rows are worded by templates other than the bundled ones: read these first")
     if total == 0 and not outcome.faults:
         raise UsageError(f"{file}: no rows")
     return 0 if outcome.ok else 1

@@ -210,6 +210,7 @@ def test_templates_of_ones_own(run: Run, tmp_path: Path, capsys: pytest.CaptureF
     arguments = ["generate", "-n", "40", "--prompts", str(own), "--out", str(tmp_path / "r")]
     assert main(arguments) == 0
     assert main(["verify", str(tmp_path / "r")]) == 0
+    assert "templates other than the bundled ones" in capsys.readouterr().out
     rows = (tmp_path / "r" / "accepted.jsonl").read_bytes()
     (tmp_path / "alone.jsonl").write_bytes(rows)
     assert main(["verify", str(tmp_path / "alone.jsonl")]) == 1
