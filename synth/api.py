@@ -86,6 +86,8 @@ def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None =
         source = read_sources(config.source, config.source_license)
         for message in source.bad_frames:
             log.warning("skipped a frame that cannot be read: %s", message)
+        for name in source.unlicensed:
+            log.warning("%s states no licence: --set source_license=NAME says which it is", name)
         knowledge = knowledge_of(source, graph) if graph else _unkept(source)
     open_engine(config, Claims(knowledge, templates))
     seeds = Seeds(knowledge, config)

@@ -2,7 +2,8 @@
 
 Field names follow the readers: TRL's conversational language modeling and prompt-completion
 types, ShareGPT conversations, Alpaca instructions. Reasoning goes into <think> tags before
-the response, or into `reasoning_content` (a message's) or `reasoning` (a row's).
+the response, or into `reasoning_content` (a message's) or `reasoning` (a row's). Each object
+keeps the row's id, under which its proof is found, and its licence.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ def reply(sample: Sample, think: str) -> str:
     return f"<think>\n{sample.reasoning}\n</think>\n\n{sample.response}" if think == "tags" else sample.response
 
 
+def _origin(sample: Sample) -> dict[str, Any]:
+    """Where the row's proof is found, and the licence that it carries."""
+    return {"id": sample.id, "license": sample.license}
+
+
 def _assistant(sample: Sample, think: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": reply(sample, think)}
     return message if think == "tags" else {**message, "reasoning_content": sample.reasoning}
@@ -35,25 +41,25 @@ def _own_field(sample: Sample, think: str) -> dict[str, Any]:
 def messages(sample: Sample, think: str) -> dict[str, Any]:
     """`{"messages": [{"role", "content"}, ...]}`."""
     user = {"role": "user", "content": prompt(sample)}
-    return {"id": sample.id, "messages": [user, _assistant(sample, think)]}
+    return {**_origin(sample), "messages": [user, _assistant(sample, think)]}
 
 
 def prompt_completion(sample: Sample, think: str) -> dict[str, Any]:
     """`{"prompt": [message], "completion": [message]}`: loss on the completion only."""
     user = {"role": "user", "content": prompt(sample)}
-    return {"id": sample.id, "prompt": [user], "completion": [_assistant(sample, think)]}
+    return {**_origin(sample), "prompt": [user], "completion": [_assistant(sample, think)]}
 
 
 def sharegpt(sample: Sample, think: str) -> dict[str, Any]:
     """`{"conversations": [{"from", "value"}, ...]}`."""
     turns = [{"from": "human", "value": prompt(sample)}, {"from": "gpt", "value": reply(sample, think)}]
-    return {"id": sample.id, "conversations": turns, **_own_field(sample, think)}
+    return {**_origin(sample), "conversations": turns, **_own_field(sample, think)}
 
 
 def alpaca(sample: Sample, think: str) -> dict[str, Any]:
     """`{"instruction", "input", "output"}`."""
     return {
-        "id": sample.id,
+        **_origin(sample),
         "instruction": prompt(sample),
         "input": "",
         "output": reply(sample, think),

@@ -22,6 +22,7 @@ from synth_kg.tables import load_tables
 
 GRAPH = "graph"
 """Folder of a run that holds the graph read from its sources."""
+NOT_STATED = "not stated"
 _OPEN = {
     "publicdomain/zero": "CC0-1.0",
     "licenses/by/3.0": "CC-BY-3.0",
@@ -37,6 +38,8 @@ class Source(NamedTuple):
     sources: list[dict[str, str]]
     bad_frames: list[str]
     """One message, with file and line, for each frame that could not be read."""
+    unlicensed: list[str]
+    """Files that state no licence, where none was said for them."""
 
 
 def read_sources(paths: Sequence[str], license: str) -> Source:
@@ -54,6 +57,7 @@ def read_sources(paths: Sequence[str], license: str) -> Source:
     edges = []
     sources = []
     bad: list[str] = []
+    unlicensed: list[str] = []
     for path in paths:
         try:
             ontology = read_obo(Path(path))
@@ -65,8 +69,9 @@ def read_sources(paths: Sequence[str], license: str) -> Source:
             nodes.setdefault(node.key, node)
         edges += stated
         bad += ontology.bad_frames
+        unlicensed += [path] if terms == NOT_STATED else []
         sources.append({"name": ontology.name, "version": ontology.version, "license": terms})
-    return Source(Graph(nodes.values(), edges), documents, sources, bad)
+    return Source(Graph(nodes.values(), edges), documents, sources, bad, unlicensed)
 
 
 def knowledge_of(source: Source, folder: Path) -> Knowledge:

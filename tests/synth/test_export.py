@@ -57,7 +57,7 @@ def test_the_shapes_that_readers_expect(rows: list[Sample], tmp_path: Path) -> N
     assert [message["role"] for message in found["messages"]["messages"]] == ["user", "assistant"]
     assert [message["role"] for message in found["prompt-completion"]["completion"]] == ["assistant"]
     assert [turn["from"] for turn in found["sharegpt"]["conversations"]] == ["human", "gpt"]
-    assert found["alpaca"].keys() == {"id", "instruction", "input", "output"}
+    assert found["alpaca"].keys() == {"id", "license", "instruction", "input", "output"}
     for letter, text in (row.options or {}).items():
         assert f"\n{letter}. {text}" in found["alpaca"]["instruction"]
 
