@@ -71,7 +71,7 @@ class RunOptions(Strict):
     """How long and how hard to work."""
 
     rounds: int = Field(2, ge=0, le=3)
-    """Revisions of a row, at most."""
+    """Revisions of a row at most: as many for what the checks find, and again for what the gate finds."""
     min_yield: int = Field(1, ge=0)
     """Accepted rows that the first 200 finished samples must give; 0 asks for none."""
 

@@ -120,6 +120,7 @@ def contenders(
         for rival in knowledge.rivals(anchor)
         if rival not in barred
         and knowledge.of_age(rival, child)
+        and _of_sex(knowledge, anchor, rival)
         and any(knowledge.brings(rival, anchor, finding) for finding in present)
         and len(knowledge.unexplained(rival, present)) >= MISSED
         and (not organism or _has_other_agent(knowledge, anchor, rival))
@@ -139,6 +140,13 @@ def deniable(knowledge: Knowledge, anchor: str, rival: str, present: Sequence[st
         and knowledge.denies(anchor, entry.finding)
         and all(knowledge.compatible(entry.finding, stated) for stated in present)
     ]
+
+
+def _of_sex(knowledge: Knowledge, anchor: str, rival: str) -> bool:
+    """Whether a disease of one sex only may be weighed: the patients of the answer are all of it."""
+    patients = knowledge.tables.patients
+    mine, its = (patients[name].sex if name in patients else "any" for name in (anchor, rival))
+    return its in ("any", mine)
 
 
 def _has_other_agent(knowledge: Knowledge, anchor: str, rival: str) -> bool:

@@ -28,10 +28,9 @@ class LineFact(NamedTuple):
 
 
 class SlipFact(NamedTuple):
-    """A slip that people make and the number that comes of it."""
+    """A slip that people make, by its place among those of the formula."""
 
     place: int
-    text: str
 
 
 class QuantityFact(NamedTuple):
@@ -66,7 +65,7 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
             if item.name not in {"female", "age"}
         ],
         "lines": [LineFact(place, step.name) for place, step in enumerate(formula.steps)],
-        "slips": [SlipFact(place, text) for place, text in draw.sample(slips, SLIPS)],
+        "slips": [SlipFact(place) for place, _ in draw.sample(slips, SLIPS)],
         "reading": formula.reading is not None,
         "female": bool(female) if female is not None else None,
         "right": right,

@@ -1,8 +1,8 @@
 """Infections: their organism, their route, and the way back from organism to disease.
 
-An infection has one organism in its definition, so another organism is wrong by the relation
-itself. Routes are different: a definition that names some does not deny the others, so a
-route item is closed on its source ('according to the Disease Ontology').
+An organism is wrong that the definition of the infection does not name among its causes.
+Routes are different: a definition that names some does not deny the others, so a route item is
+closed on its source ('according to the Disease Ontology').
 """
 
 from __future__ import annotations

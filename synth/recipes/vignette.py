@@ -1,8 +1,8 @@
 """Vignettes: findings of a patient, and the disease, or one hop further its organism or process, is asked.
 
 The wrong options are diseases that a clinician would weigh: the table's differential first,
-then diseases that co-occur with the answer in the literature or share one of the findings.
-The draft offers them in that order; whether each is really wrong is for the checks to say.
+then diseases that co-occur with the answer in the literature. `synth.differential` says which of
+them the stem makes tempting and yet rules out; the checks look at each again.
 """
 
 from __future__ import annotations

@@ -132,7 +132,20 @@ def test_a_hop_that_is_not_needed_is_found(rows: list[Sample], context: Context)
         letters = [letter for letter in row.options or {} if letter != row.answer.option]
         alone = changed(row, options={**(row.options or {}), **dict(zip(letters, far, strict=False))})
         assert not list(hops(row, context))
-        assert list(hops(alone, context)) or not ways
+        assert ways
+        assert [finding.place for finding in hops(alone, context)] == ["question"]
+
+
+def test_a_finding_that_says_the_process_is_found(rows: list[Sample], context: Context) -> None:
+    """A disease that its findings describe need not be found: the second hop would be the first."""
+    processes = [row for row in rows if row.topic == "process"]
+    assert processes
+    for row in processes:
+        assert not list(hops(row, context))
+        told = changed(row, answer=row.answer.model_copy(update={"text": f"An illness with {stated(row)}"}))
+        assert {finding.reason for finding in hops(told, context)} == {
+            "a finding says the answer, so the disease is not needed"
+        }
 
 
 def test_minors_and_pregnancy_stay_in_diagnosis(rows: list[Sample], context: Context) -> None:

@@ -178,3 +178,13 @@ def test_the_product_needs_nothing_outside_itself() -> None:
         for path in (root / folder).rglob("*"):
             if path.suffix in {".py", ".j2", ".yaml"}:
                 assert "shared/" not in path.read_text(encoding="utf-8"), path
+
+
+def test_no_man_is_offered_a_disease_of_women(data: list[dict]) -> None:
+    women = {row["disease"] for row in table("patients") if row["sex"] == "female"}
+    seen = 0
+    for row in data:
+        if row["topic"] == "diagnosis" and re.search(r"\b(man|boy|he)\b", row["question"]):
+            seen += 1
+            assert not women & {DISEASES[text.casefold()] for text in (row["options"] or {}).values()}, row["id"]
+    assert seen
