@@ -8,8 +8,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing, contextmanager
-from itertools import islice
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +16,16 @@ import orjson
 
 from synth import __version__
 from synth.claims import Claims
-from synth.config import Config, fingerprint, what_changes_rows
-from synth.engines import open_engine
+from synth.config import Config, fingerprint, load_config, what_changes_rows
+from synth.driver import Driver, Progress, Wanted, Work, wanted_of
+from synth.engines import Opened, choose_models, open_engine, writers_of
 from synth.errors import NotBuiltError, UsageError
-from synth.executors.local import execute
-from synth.funnel import Funnel, count
-from synth.pipeline import Memory, Pipeline
+from synth.pilot import Pilot, pilot_of
 from synth.process import LOCK, Drain, sole_driver
 from synth.prompts import Prompts, load_prompts
 from synth.replay import Shelf, Verification, replay
 from synth.report import write_report
-from synth.run import ACCEPTED, DATABASE, Run, Store, make_folder, write_config
+from synth.run import ACCEPTED, CONFIG, DATABASE, Run, Store, make_folder, publish, write_config
 from synth.sample import Sample, from_json
 from synth.seeds.kg import Seeds
 from synth.seeds.source import GRAPH, knowledge_of, open_graph, open_named, read_sources
@@ -35,19 +33,12 @@ from synth.steps.score import scored
 from synth_kg.knowledge import Knowledge, bundled
 
 PROMPTS = "prompts"
-"""Folder of a run that holds its templates, where they are not the bundled ones."""
-_BATCH = 100
-"""Samples committed together: what a killed process has to make again, at most."""
-_STARVING = 200
-"""Finished samples after which a yield of nothing stops a run."""
-_MOST = 10**9
-"""More than anyone can want: a wrong number is told before it is tried."""
-_PER_ACCEPTED = 5
-"""Seeds attempted for each row wanted, at most."""
-_CONCURRENCY = 8
+"""Folder of a run that holds the templates that it was given instead of bundled ones."""
+LOGS = "logs"
+_WORDED = "en"
+"""Language in which the templates word evidence, whatever language a model writes in."""
 
 log = logging.getLogger("synth")
-Progress = Callable[[Funnel], None]
 
 
 class Prepared(NamedTuple):
@@ -55,6 +46,9 @@ class Prepared(NamedTuple):
 
     config: Config
     prompts: Prompts
+    """In which evidence is worded."""
+    asked_with: Prompts
+    """With which a model is asked: those of the rows' language."""
     knowledge: Knowledge
     seeds: Seeds
     fingerprint: str
@@ -67,20 +61,20 @@ def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None =
 
     Args:
         config: the resolved configuration.
-        prompts: a folder of templates instead of the bundled ones.
+        prompts: a folder of templates; they stand in for bundled ones of the same name.
         graph: where to keep the graph of `config.source`; needed only to write it.
 
     Raises:
-        UsageError: a source, a language or a kind of seed that cannot be used.
+        UsageError: a source, a language, a model or a kind of seed that cannot be used.
     """
     if config.seed != "kg":
         raise NotBuiltError(f"--seed {config.seed}: this version has --seed kg; others come in a later version")
-    if config.lang != "en":
+    if config.engine == "grounded" and config.lang != _WORDED:
         raise NotBuiltError(
-            f"--lang {config.lang}: English only in this version, since there is no table of "
-            f"labels in that language whose licence allows it"
+            f"--lang {config.lang}: the embedded engine writes English only, since there is no table of "
+            "labels in that language whose licence allows it; a served model can be asked (--engine openai)"
         )
-    templates = load_prompts(config.lang, prompts)
+    worded, asked_with = _templates(config, prompts)
     knowledge = bundled()
     if config.source:
         source = read_sources(config.source, config.source_license)
@@ -89,18 +83,43 @@ def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None =
         for name in source.unlicensed:
             log.warning("%s states no licence: --set source_license=NAME says which it is", name)
         knowledge = knowledge_of(source, graph) if graph else _unkept(source)
-    open_engine(config, Claims(knowledge, templates))
+    if config.engine == "grounded" and (config.mixture.abstract or config.mixture.dialogue):
+        raise UsageError("mixture.abstract, mixture.dialogue: only a served model writes these (--engine openai)")
     seeds = Seeds(knowledge, config)
     if config.source and not any(found for genre, found in seeds.lists.items() if genre != "calculation"):
         raise UsageError(
             f"{', '.join(config.source)}: read, but the reviewed tables keep nothing of it; they know terms "
             "of the Disease Ontology (`synth kg info` prints what can be made)"
         )
+    hashes = worded.hash if asked_with is worded else f"{worded.hash} {asked_with.hash}"
     identity = {
-        **what_changes_rows(config), "graph": knowledge.name, "prompts": templates.hash, "version": __version__,
+        **what_changes_rows(config), **_models(config),
+        "graph": knowledge.name, "prompts": hashes, "version": __version__,
     }  # fmt: skip
-    mark = fingerprint(config, graph=knowledge.name, prompts=templates.hash, version=__version__)
-    return Prepared(config, templates, knowledge, seeds, mark, identity)
+    return Prepared(config, worded, asked_with, knowledge, seeds, fingerprint(identity), identity)
+
+
+def _templates(config: Config, folder: Path | None) -> tuple[Prompts, Prompts]:
+    """The templates that word evidence, and those that a model is asked with; `folder` may hold either."""
+    if config.lang == _WORDED:
+        worded = load_prompts(_WORDED, folder)
+        return worded, worded
+    has = folder is not None and (folder / _WORDED).is_dir()
+    return load_prompts(_WORDED, folder if has else None), load_prompts(config.lang, folder)
+
+
+def _models(config: Config) -> dict[str, Any]:
+    """What of a run's models changes rows: their names, revisions, licences and how they are asked."""
+    if config.engine == "grounded":
+        return {}
+    told = []
+    for writer in writers_of(config):
+        profile = writer.profile.model_dump(mode="json")
+        kept = {name: profile[name] for name in ("license", "reasoning", "system", "body", "sampling")}
+        told.append(
+            {"model": writer.model, "revision": writer.revision, **kept, "seed": "seed" not in profile["lacks"]}
+        )
+    return {"model": [one["model"] for one in told], "profile": told}
 
 
 def _unkept(source: Any) -> Knowledge:
@@ -118,30 +137,40 @@ def generate(
     accept: int | None = None,
     out: Path | str | None = None,
     prompts: Path | None = None,
-    concurrency: int = _CONCURRENCY,
+    pilot: int | None = None,
+    confirm: Callable[[Pilot], bool] = lambda _pilot: True,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Run:
     """Make rows, or go on making them, in a run folder.
 
     Args:
-        config: what to make.
+        config: what to make. The engine 'replay' takes the folder's own configuration instead and
+            makes its rows anew from the stored replies.
         n: seeds to attempt in all; a folder that has fewer is extended. 100 if neither is given.
         accept: rows to accept in all; at most five seeds are attempted for each.
         out: the run folder; `runs/SEED-<8 of the fingerprint>` if None.
-        prompts: a folder of templates instead of the bundled ones.
-        concurrency: seeds in flight, at most.
+        prompts: a folder of templates; they stand in for bundled ones of the same name.
+        pilot: seeds after which `confirm` is asked whether to go on.
+        confirm: is shown what the pilot gave and what the whole would take.
         progress: called with the funnel so far, after every finished sample.
+        say: is told what a person may want to know: licences, what a server can do, how it starts.
 
     Returns:
-        The run; see its `interrupted` and `starved`.
+        The run; see its `interrupted`, `starved` and `limited`.
 
     Raises:
-        UsageError: an option, a source or the folder cannot be used.
+        UsageError: an option, a source, a server or the folder cannot be used.
         ConflictError: the folder is in use or holds a run of another configuration.
         NoSpaceError: the disk is full; what was finished is kept.
+        EndpointError: the server is gone or refuses us; what was finished is kept.
     """
-    wanted = _limits(n, accept, concurrency)
     folder = Path(out) if out else None
+    again = config.engine == "replay"
+    if again:
+        config, prompts = _recorded(folder)
+    wanted = wanted_of(n, accept, pilot)
+    config = _named(config, folder)
     if folder is None:
         folder = Path("runs") / f"{config.seed}-{prepare(config, prompts=prompts).fingerprint[:8]}"
     fresh = make_folder(folder)
@@ -155,102 +184,97 @@ def generate(
                 shutil.rmtree(folder, ignore_errors=True)  # nothing was made, so nothing is left behind
             raise
         with closing(Store(folder)) as store, Drain() as drain, _logged(folder):
-            store.claim(prepared.identity)
-            if prompts is not None and prompts.resolve() != (folder / PROMPTS).resolve():
+            store.claim(prepared.identity, but={"version"} if again else ())
+            if again:
+                wanted = _from_replies(store)
+            elif prompts is not None and prompts.resolve() != (folder / PROMPTS).resolve():
                 shutil.copytree(prompts, folder / PROMPTS, dirs_exist_ok=True)
-            write_config(folder, {"fingerprint": prepared.fingerprint, **config.model_dump(mode="json")})
-            driver = _Driver(prepared, store, drain, wanted, progress)
+            kept = config.model_dump(mode="json", exclude={"serving"})
+            write_config(folder, {"fingerprint": prepared.fingerprint, **kept})
+            work = Work(config, prepared.knowledge, prepared.seeds, store, drain, wanted, progress or _ignore)
+            driver = Driver(work)
             try:
                 with _no_collecting():
-                    asyncio.run(driver.drive(concurrency))
+                    asyncio.run(_drive(driver, prepared, offline=again, confirm=confirm, say=say))
             except BaseException:
-                store.publish(count(store.samples(), driver.funnel.asked))  # what is stored, not what was made
+                stored, _ = store.start()  # what is stored, not what was made
+                stored.asked = driver.funnel.asked
+                publish(store, stored)
                 raise
-            store.publish(driver.funnel)
-            run = Run(folder, drain.asked and not driver.finished, driver.starved)
+            publish(store, driver.funnel)
+            run = Run(folder, drain.asked and not driver.finished, driver.starved, driver.limited)
             write_report(run)
             return run
 
 
-class _Limits(NamedTuple):
-    seeds: int
-    accepted: int | None
+def _ignore(_funnel: object) -> None:
+    pass
 
 
-def _limits(n: int | None, accept: int | None, concurrency: int) -> _Limits:
-    if n is not None and accept is not None:
-        raise UsageError("give -n (seeds to attempt) or --accept (rows to accept), not both")
-    for name, value in (("-n", n), ("--accept", accept), ("--concurrency", concurrency)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} {value}: must be at least 1")
-        if value is not None and value > _MOST:
-            raise UsageError(f"{name} {value}: must be at most {_MOST}")
-    if accept is not None:
-        return _Limits(accept * _PER_ACCEPTED, accept)
-    return _Limits(n if n is not None else 100, None)
+def _named(config: Config, folder: Path | None) -> Config:
+    """The configuration with its model named: by itself, by the folder's run, or by the server's only one."""
+    if config.engine != "openai" or config.model:
+        return config
+    if folder is not None and (folder / CONFIG).is_file():
+        before = load_config(folder / CONFIG)
+        if before.engine == config.engine and before.model:
+            return config.model_copy(update={"model": before.model})
+    return config.model_copy(update={"model": asyncio.run(choose_models(config))})
 
 
-class _Driver:
-    """One attempt at a run: picks up what is stored and goes on from there."""
+def _recorded(folder: Path | None) -> tuple[Config, Path | None]:
+    """The configuration and templates of a run whose replies are to be used again."""
+    if folder is None or not (folder / DATABASE).is_file() or not (folder / CONFIG).is_file():
+        raise UsageError("--engine replay: name a finished run with --out; its own configuration is used")
+    prompts = folder / PROMPTS
+    return load_config(folder / CONFIG), prompts if prompts.is_dir() else None
 
-    def __init__(
-        self, prepared: Prepared, store: Store, drain: Drain, wanted: _Limits, progress: Progress | None
-    ) -> None:
-        claims = Claims(prepared.knowledge, prepared.prompts)
-        self.prepared = prepared
-        self.pipeline = Pipeline(prepared.knowledge, prepared.config, claims, open_engine(prepared.config, claims))
-        self.store = store
-        self.drain = drain
-        self.wanted = wanted
-        self.progress = progress or (lambda _funnel: None)
-        self.funnel = Funnel(wanted.seeds if wanted.accepted is None else 0)
-        self.memory = Memory()
-        for sample in store.samples():
-            self.funnel.take(sample)
-            if sample.verdict.status == "accepted":
-                self.memory.take(sample)
-        self.spent = False
-        """Whether the knowledge admits no further seed."""
 
-    @property
-    def finished(self) -> bool:
-        """Whether what was asked for is there."""
-        enough = self.wanted.accepted is not None and self.funnel.accepted >= self.wanted.accepted
-        return enough or self.funnel.done >= self.wanted.seeds or self.spent
+def _from_replies(store: Store) -> Wanted:
+    """Make room for the rows that the stored replies give; as many seeds as were finished.
 
-    @property
-    def starved(self) -> bool:
-        """Whether so many samples gave so little that asking for more is a waste."""
-        least = self.prepared.config.run.min_yield
-        enough = self.funnel.done >= _STARVING or (self.funnel.done > 0 and self.finished)
-        return least > self.funnel.accepted and enough
+    Raises:
+        UsageError: the replies are gone, and the rows would be lost for nothing.
+    """
+    funnel, _ = store.start()
+    if store.value("cleaned"):
+        raise UsageError(f"{store.folder}: `synth clean` dropped its replies, so there is nothing to replay")
+    store.forget_samples()
+    return Wanted(max(1, funnel.done), None)
 
-    async def drive(self, concurrency: int) -> None:
-        """Attempt the seeds that are left, committing batch by batch."""
-        done = self.funnel.done
-        if self.finished:
-            return
-        log.info("attempt starts at seed %d of %d", done, self.wanted.seeds)
-        spots = islice(self.prepared.seeds, done, self.wanted.seeds)
-        batch: list[tuple[int, Sample]] = []
-        try:
-            async with aclosing(execute(self.pipeline, spots, self.memory, concurrency)) as results:
-                async for index, sample in results:
-                    batch.append((index, sample))
-                    self.funnel.take(sample)
-                    self.progress(self.funnel)
-                    if len(batch) >= _BATCH:
-                        self.store.add(batch)
-                        batch = []
-                    if self.drain.asked or self.finished or self.starved:
-                        break
-                else:
-                    self.spent = True
-        finally:
-            self.store.add(batch)
-        if self.spent and self.funnel.done < self.wanted.seeds:
-            log.warning("the knowledge is spent after %d seeds", self.funnel.done)
-        log.info("%d samples, %d accepted", self.funnel.done, self.funnel.accepted)
+
+async def _drive(
+    driver: Driver,
+    prepared: Prepared,
+    *,
+    offline: bool,
+    confirm: Callable[[Pilot], bool],
+    say: Callable[[str], None],
+) -> None:
+    claims, store = Claims(prepared.knowledge, prepared.prompts), driver.store
+    if driver.finished:
+        return
+
+    def told(line: str) -> None:
+        log.info("%s", line)
+        say(line)
+
+    async with open_engine(
+        prepared.config, claims, prepared.asked_with, journal=store, spent=store.spent,
+        known=store.value("capabilities"), offline=offline, logs=store.folder / LOGS, say=told,
+    ) as opened:  # fmt: skip
+        if opened.capabilities and not offline:
+            store.keep_value("capabilities", {m: c.model_dump() for m, c in opened.capabilities.items()})
+        await driver.drive(opened, claims, lambda driver: confirm(pilot_of(driver, prepared.config)))
+        _tell_counts(opened)
+
+
+def _tell_counts(opened: Opened) -> None:
+    if opened.scheduler is not None:
+        counts = ", ".join(f"{n} {what}" for what, n in opened.scheduler.counts.most_common())
+        spent = opened.scheduler.spent
+        log.info("calls of this attempt: %s", counts or "none")
+        log.info("spent so far: %d calls, %d tokens", spent.calls, spent.tokens)
 
 
 @contextmanager
@@ -271,7 +295,7 @@ class _logged:
     """Writes the package's log to the next free `logs/attempt-N.log` of a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "logs"
+        self.folder = folder / LOGS
 
     def __enter__(self) -> None:
         make_folder(self.folder)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from synth.prompts import Prompts, listed
+from synth.prompts import Prompts, bare, cap, listed
 from synth.sample import Evidence, Verdict
+from synth.verbalise import sentence as relation_sentence
+from synth_kg.aliases import normal
 from synth_kg.formulas import FORMULAS, Worked, rounded, show, work
 from synth_kg.graph import Edge
 from synth_kg.knowledge import Knowledge
@@ -66,6 +68,56 @@ class Claims:
                 found |= self._computed(item.formula, tuple((q.name, q.value) for q in item.inputs))
         return found
 
+    def told(self, item: Evidence) -> str:
+        """A piece of evidence in words, for a model to rest on; a calculation tells its rule, not its result."""
+        if item.type == "span":
+            return item.text or ""
+        if item.type == "calculation":
+            worked = worked_again(item)
+            return sentence(self.calculation("rule", worked)[0]) if worked is not None else ""
+        edge = self.knowledge.graph.edges.get(item.ref)
+        if edge is not None:
+            if edge.relation in _BIBLIOGRAPHIC:
+                return ""
+            return relation_sentence(self.prompts, self.knowledge.graph, (edge,))
+        found = (self.wordings(form, (item.ref,)) for form in _FORMS)
+        first = [same(wordings[0]) for wordings in found if wordings]
+        return " ".join(sentence(one) for one in first if not any(one in other for other in first if other != one))
+
+    def quoted(self, text: str, evidence: Sequence[Evidence]) -> str | None:
+        """The longest wording of the evidence that a sentence holds as a whole, as it stands there."""
+        low = f" {text.casefold()} "
+        held = [wording for wording in self.sayable(evidence) if _whole(wording.casefold(), low)]
+        if not held:
+            return None
+        start = low.index(max(held, key=len).casefold()) - 1
+        return text[start : start + len(max(held, key=len))]
+
+    @lru_cache(maxsize=100_000)  # noqa: B019
+    def names(self, ref: str) -> tuple[tuple[str, ...], ...]:
+        """What a piece of evidence is about: for each thing, the names that it goes by."""
+        knowledge, tables = self.knowledge, self.knowledge.tables
+        edge, row = knowledge.graph.edges.get(ref), tables.rows.get(ref)
+        if edge is not None:
+            ends = (knowledge.graph.nodes[key] for key in (edge.head, edge.tail))
+            return tuple((node.name, *knowledge.aliases(node.key[1])) for node in ends)
+        things = []
+        if (disease := str(getattr(row, "disease", ""))) in tables.diseases:
+            things.append(knowledge.aliases(disease))
+        if (finding := tables.findings.get(str(getattr(row, "finding", "")))) is not None:
+            things.append(tuple(filter(None, (bare(finding.clinical), bare(finding.patient)))))
+        others = (str(getattr(row, name, "")) for name in ("agent", "route", "drug", "plural", "statement"))
+        return (*things, *((name,) for name in others if name))
+
+    def about(self, text: str, item: Evidence) -> bool:
+        """Whether a sentence names something that a piece of evidence is about."""
+        if item.type == "calculation":
+            return any(figure.isdigit() for figure in text)
+        said = f" {normal(text)} "
+        if item.type == "span":
+            return any(f" {word} " in said for word in normal(item.text or "").split() if len(word) > 5)
+        return any(f" {normal(name)} " in said for names in self.names(item.ref) for name in names)
+
     @lru_cache(maxsize=10_000)  # noqa: B019
     def _computed(self, formula: str, inputs: tuple[tuple[str, float], ...]) -> frozenset[str]:
         worked = computed(formula, dict(inputs))
@@ -77,6 +129,21 @@ class Claims:
     @lru_cache(maxsize=200_000)  # noqa: B019
     def _all(self, refs: tuple[str, ...]) -> frozenset[str]:
         return frozenset(same(wording) for form in _FORMS for wording in self.wordings(form, refs))
+
+
+_BIBLIOGRAPHIC = frozenset({"presents", "resembles"})
+"""Relations that say what papers mention together, and nothing of medicine."""
+
+
+def _whole(wording: str, low: str) -> bool:
+    """Whether a wording stands in a text between word bounds."""
+    start = low.find(wording)
+    return start > 0 and not low[start - 1].isalnum() and not low[start + len(wording)].isalnum()
+
+
+def sentence(text: str) -> str:
+    """A wording as a sentence of its own."""
+    return f"{cap(' '.join(text.split())).rstrip('.')}."
 
 
 def same(text: str) -> str:

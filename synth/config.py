@@ -1,6 +1,7 @@
 """The run's configuration: data only, every key known, defaults written once, here.
 
-Precedence: command-line flag, `--config` file, `./synth.yaml`, default. The
+Precedence: command-line flag, environment (`OPENAI_BASE_URL`), `--config` file, `./synth.yaml`,
+default; a model's profile fills what none of them says of sampling. The
 fingerprint covers what changes rows and nothing else, so that a resumed run may use another
 folder or log level but never another mixture.
 """
@@ -39,6 +40,10 @@ class Mixture(Strict):
     compare: float = Field(9, ge=0)
     calculation: float = Field(14, ge=0)
     explainer: float = Field(4, ge=0)
+    abstract: float = Field(0, ge=0)
+    """Only a served model writes these."""
+    dialogue: float = Field(0, ge=0)
+    """Only a served model writes these."""
 
     @model_validator(mode="after")
     def _some(self) -> Mixture:
@@ -48,7 +53,7 @@ class Mixture(Strict):
 
 
 class Sampling(Strict):
-    """How evidence sets are drawn from the graph."""
+    """How evidence sets are drawn from the graph, and tokens from a served model."""
 
     hub_damping: float = Field(0.5, ge=0, le=2)
     """Exponent by which a finding that many diseases share is drawn less often."""
@@ -56,6 +61,10 @@ class Sampling(Strict):
     """Exponent by which a disease with few stated findings is drawn more often."""
     per_evidence_set: int = Field(4, ge=1, le=4)
     """Rows made from one evidence set, at most."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Length of a long reply; the profile's if None."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
 
 
 class Checks(Strict):
@@ -65,6 +74,47 @@ class Checks(Strict):
     max_reasoning_words: int = Field(700, ge=1)
     max_opening_share: float = Field(0.045, gt=0, le=1)
     """Share of chains that may begin with the same eight words."""
+
+
+class Served(Strict):
+    """How a served model is asked."""
+
+    conditioning: Literal["none", "evidence", "answer"] = "evidence"
+    """What the writer of the reasoning is shown: nothing, the evidence, or the gold answer as well."""
+    models_per_seed: int = Field(1, ge=1)
+    """Of the models that the run names, how many write on each seed."""
+    re_asks: int = Field(2, ge=0, le=5)
+    """How often an unusable reply is asked for again, with what is wrong shown."""
+
+
+class Serving(Strict):
+    """Where servers are and how hard they are driven. Nothing here changes a row."""
+
+    base_url: tuple[str, ...] = ()
+    concurrency: int | None = Field(None, ge=1)
+    """Requests in flight, at most."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    headers: dict[str, str] = {}
+    """Extra headers; a value `$NAME` is taken from the environment."""
+    ca: str | None = None
+    """File of certificates to trust besides those of the system."""
+    timeout: float = Field(300, gt=0)
+    """Seconds that an unstreamed reply may take, at least."""
+    silence: float = Field(60, gt=0)
+    """Seconds between two pieces of a streamed reply."""
+    stream: bool = False
+    tries: int = Field(5, ge=1)
+    patience: float = Field(300, ge=0)
+    """Seconds that a server may be away before the run stops."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    max_calls: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1)
+    gpus: int | None = Field(None, ge=1)
+    """Servers that the vllm engine starts, one a GPU."""
+    flags: tuple[str, ...] = ()
+    """Further flags for the servers that it starts."""
 
 
 class RunOptions(Strict):
@@ -86,31 +136,37 @@ class Config(Strict):
     """Licence of those files, where they do not state one."""
     engine: Literal["grounded", "openai", "vllm", "replay"] = "grounded"
     lang: Literal["en", "zh"] = "en"
+    model: tuple[str, ...] = ()
+    """Models to ask, by the id that the server knows them by, or by path for the vllm engine."""
+    profile: str | None = None
+    """A model's profile: a name in `configs/profiles`, or a YAML file."""
     random_seed: int = Field(0, ge=0, lt=2**63)
     mixture: Mixture = Mixture()
     sampling: Sampling = Sampling()
     checks: Checks = Checks()
+    served: Served = Served()
+    serving: Serving = Serving()
     run: RunOptions = RunOptions()
 
 
-def fingerprint(config: Config, *, graph: str, prompts: str, version: str) -> str:
+def fingerprint(identity: Mapping[str, Any]) -> str:
     """Return the hash of all that changes rows: 32 hexadecimal digits.
 
     Args:
-        config: the resolved configuration.
-        graph: name of the graph and tables.
-        prompts: hash of the templates.
-        version: of this package.
+        identity: `what_changes_rows`, and the graph, templates, models and version that it was made with.
     """
-    data = {**what_changes_rows(config), "graph": graph, "prompts": prompts, "version": version}
-    return hashlib.blake2b(orjson.dumps(data, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+    return hashlib.blake2b(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
 def what_changes_rows(config: Config) -> dict[str, Any]:
     """The configuration without what leaves the rows alone."""
     data = config.model_dump(mode="json")
     data.pop("source")  # named by the graph's hash, not by its path
+    data.pop("serving")
     data["run"].pop("min_yield")
+    if config.engine == "grounded":
+        for name in ("model", "profile", "served"):
+            data.pop(name)
     return data
 
 
@@ -134,7 +190,7 @@ def load_config(
         _set(data, text)
     for key, value in (flags or {}).items():
         if value is not None:
-            data[key] = value
+            _put(data, key, value)
     data.pop("fingerprint", None)  # a run's own config.yaml states it
     try:
         return Config.model_validate(data)
@@ -168,13 +224,18 @@ def _set(data: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise UsageError(f"--set takes key=value, not '{text}'")
-    *parents, last = key.strip().split(".")
+    try:
+        _put(data, key.strip(), yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {text}: the value is not valid YAML") from error
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key."""
+    *parents, last = key.split(".")
     for parent in parents:
         inner = data.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise UsageError(f"--set {text}: '{parent}' holds no keys")
+            raise UsageError(f"{key}: '{parent}' holds no keys")
         data = inner
-    try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {text}: the value is not valid YAML") from error
+    data[last] = value

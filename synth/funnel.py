@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from synth.sample import GENRES, Sample
-from synth_kg.aliases import normal
+from synth.sample import GENRES, WRITTEN, Sample
 
 STEPS = ("draft", "check", "admit", "score")
 """Where a sample can end, in order. Reflection mends what `check` and `admit` reject, so a
@@ -17,11 +16,6 @@ sample ends there only if no revision was kept that passes."""
 
 LONG = 80
 """Words from which a chain counts as long."""
-
-
-def opening(sample: Sample) -> str:
-    """The first eight words of the reasoning."""
-    return " ".join(normal(sample.reasoning).split()[:8])
 
 
 @dataclass
@@ -40,9 +34,8 @@ class Funnel:
     departments: Counter[str] = field(default_factory=Counter)
     uniqueness: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
-    openings: Counter[str] = field(default_factory=Counter)
     chains: int = 0
-    """Accepted rows that argue in a chain: all but the explainers."""
+    """Accepted rows that argue in a chain: all but the written ones."""
     long: int = 0
     kept: Counter[str] = field(default_factory=Counter)
     """Revisions that were kept, by the check whose finding they answered."""
@@ -63,12 +56,23 @@ class Funnel:
         self.departments[sample.labels.department] += 1
         self.uniqueness[sample.uniqueness] += 1
         self.shapes[sample.generator.prompt.split(" ", 1)[0]] += 1
-        self.openings[opening(sample)] += 1
-        if sample.genre != "explainer":
+        if sample.genre not in WRITTEN:
             self.chains += 1
             self.long += len(sample.reasoning.split()) >= LONG
 
-    def summary(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """The counts as JSON, from which `of` makes them again."""
+        return {name: value for name, value in vars(self).items() if name != "asked"}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Self:
+        """The counts that `state` gave."""
+        funnel = cls()
+        for name, value in state.items():
+            setattr(funnel, name, _NESTED.get(name, _flat)(value))
+        return funnel
+
+    def summary(self, commonest_opening: int) -> dict[str, Any]:
         """The counts as JSON; every step adds up, and a step's passed are the next one's in."""
         steps = []
         entering = max(self.asked, self.done)
@@ -98,17 +102,20 @@ class Funnel:
             "chains": {
                 "without explainers": self.chains,
                 f"of {LONG} words or more": self.long,
-                "with the commonest eight-word opening": max(self.openings.values(), default=0),
+                "with the commonest eight-word opening": commonest_opening,
             },
         }
 
 
-def count(samples: Iterable[Sample], asked: int) -> Funnel:
-    """The funnel of finished samples, of which `asked` were to be made."""
-    funnel = Funnel(asked)
-    for sample in samples:
-        funnel.take(sample)
-    return funnel
+def _flat(value: Any) -> Any:
+    return Counter(value) if isinstance(value, dict) else value
+
+
+_NESTED: dict[str, Callable[[Any], Any]] = {
+    "ended": lambda steps: {step: {status: Counter(n) for status, n in of.items()} for step, of in steps.items()},
+    "genres": lambda genres: {genre: Counter(n) for genre, n in genres.items()},
+}
+"""How the counts that are counted by something else first are read again."""
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

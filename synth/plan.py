@@ -67,6 +67,8 @@ _KINDS: dict[tuple[str, str], Kind] = {
     ("choice", "drug class"): Kind("treatment", "basic", "proved"),
     ("calculation", ""): Kind("calculation", "basic", "proved"),
     ("explainer", ""): Kind("mechanism", "basic", "source_relative"),
+    ("abstract", ""): Kind("mechanism", "advanced", "source_relative"),
+    ("dialogue", ""): Kind("communication", "basic", "source_relative"),
 }
 
 
@@ -78,6 +80,8 @@ class Spot(NamedTuple):
     unit: Unit
     variant: int
     """Which of the rows made from this evidence set, from 0."""
+    writer: int = 0
+    """Which of a run's models writes it, where models do."""
 
 
 class Directive(NamedTuple):

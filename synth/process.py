@@ -9,7 +9,8 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -33,7 +34,14 @@ def sole_driver(folder: Path) -> Iterator[None]:
         try:
             _lock(file)
         except OSError as error:
-            raise ConflictError(f"{folder}: another process is working in this folder") from error
+            file.seek(0)
+            owner = file.read(200).decode(errors="replace").strip()
+            raise ConflictError(
+                f"{folder}: another process is working in this folder{f' ({owner})' if owner else ''}"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
+        file.flush()
         yield
 
 
@@ -54,12 +62,14 @@ else:
 class Drain:
     """Turns the first SIGINT or SIGTERM into a wish to stop; a second one ends at once.
 
-    Use as a context manager and look at `asked` between two pieces of work. Outside the main
-    thread, where signals cannot be caught, it never asks.
+    Use as a context manager and look at `asked` between two pieces of work, or have `wish` called.
+    Outside the main thread, where signals cannot be caught, it never asks.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self.wish: Callable[[], None] | None = None
+        """Called at the first signal, from its handler."""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Drain:
@@ -76,3 +86,5 @@ class Drain:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        if self.wish is not None:
+            self.wish()

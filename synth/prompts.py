@@ -9,26 +9,27 @@ Text from a source is data: it fills a template, and is never itself one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.meta
 import jinja2.sandbox
 
 from synth.errors import UsageError
 from synth.resources import data_dir
 
 
-def environment(folder: Path) -> jinja2.Environment:
-    """An environment that reads `folder`, fails on unknown names and escapes nothing.
+def environment(folders: Sequence[Path]) -> jinja2.Environment:
+    """An environment that reads folders, the first first; it fails on unknown names and escapes nothing.
 
     Templates that did not come with the package are sandboxed: they may lie beside a dataset
     that someone else made.
     """
-    env = (jinja2.Environment if _bundled(folder) else jinja2.sandbox.SandboxedEnvironment)(
-        loader=jinja2.FileSystemLoader(folder),
+    env = (jinja2.Environment if all(map(_bundled, folders)) else jinja2.sandbox.SandboxedEnvironment)(
+        loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
         trim_blocks=True,
@@ -45,7 +46,7 @@ def _bundled(folder: Path) -> bool:
 
 
 class Prompts:
-    """The templates of one folder and language."""
+    """The templates of a language: those of one folder, and the bundled ones where it has none of that name."""
 
     def __init__(self, folder: Path, language: str) -> None:
         self.folder = folder / language
@@ -53,8 +54,12 @@ class Prompts:
             raise UsageError(f"{self.folder}: no templates for language '{language}' here")
         self.bundled = _bundled(self.folder)
         """Whether these are the templates that came with the package."""
-        self.env = environment(self.folder)
-        self._names = tuple(sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.j2")))
+        folders = [self.folder] if self.bundled else [self.folder, data_dir("prompts") / language]
+        self.env = environment(folders)
+        self._paths = {
+            path.relative_to(base).as_posix(): path for base in reversed(folders) for path in base.rglob("*.j2")
+        }
+        self._names = tuple(sorted(self._paths))
         for name in self._names:
             self.template(name)  # a template that does not compile stops the run before it starts
 
@@ -63,13 +68,37 @@ class Prompts:
         """Hash of every template, names and text."""
         hasher = hashlib.blake2b(digest_size=16)
         for name in self._names:
-            hasher.update(name.encode() + b"\0" + (self.folder / name).read_bytes() + b"\0")
+            hasher.update(name.encode() + b"\0" + self._paths[name].read_bytes() + b"\0")
         return hasher.hexdigest()
 
     def shapes(self, recipe: str) -> tuple[str, ...]:
         """Names of the discourse shapes of a recipe, in order: `<recipe>/reasoning.<shape>.j2`."""
         prefix = f"{recipe}/reasoning."
         return tuple(n[len(prefix) : -3] for n in self._names if n.startswith(prefix))
+
+    def path(self, name: str) -> Path:
+        """The file of a template.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        try:
+            return self._paths[name]
+        except KeyError as error:
+            raise UsageError(f"{self.folder / name}: no such template") from error
+
+    def text(self, recipe: str) -> str:
+        """All that the templates of a recipe hold, one after the other."""
+        names = (name for name in self._names if name.startswith(f"{recipe}/"))
+        return " ".join(self._paths[name].read_text(encoding="utf-8") for name in names)
+
+    def names_used(self, name: str) -> set[str]:
+        """The variables that a template and what it includes can show."""
+        tree = self.env.parse(self.path(name).read_text(encoding="utf-8"))
+        used = set(jinja2.meta.find_undeclared_variables(tree))
+        for inner in jinja2.meta.find_referenced_templates(tree):
+            used |= self.names_used(inner) if inner is not None else {"answer", "statements"}
+        return used
 
     def template(self, name: str) -> jinja2.Template:
         """A template by its path below the language folder.
@@ -110,9 +139,7 @@ class Prompts:
 
     @cache  # noqa: B019  (one Prompts a process)
     def _lines(self, name: str) -> tuple[jinja2.Template, ...]:
-        path = self.folder / f"{name}.j2"
-        if not path.is_file():
-            raise UsageError(f"{path}: no such template")
+        path = self.path(f"{name}.j2")
         lines = path.read_text(encoding="utf-8").splitlines()
         return tuple(self.env.from_string(line) for line in lines if line and not line.startswith("{#"))
 

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from synth.checks import Context, run_checks
+from synth.checks.proof import GROUNDED
 from synth.claims import Claims, worked_again
-from synth.config import Checks, Config
-from synth.engines import open_engine
+from synth.config import Checks
+from synth.engines.grounded import Echo, Grounded
 from synth.plan import EvidenceBook
 from synth.prompts import Prompts, load_prompts
 from synth.sample import Evidence, Finding, Sample, content_id
@@ -28,7 +29,10 @@ from synth.steps.score import ACCEPTED, scored
 from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "zh")
+"""Of rows."""
+WORDED = "en"
+"""Of the templates that word evidence, whatever the row's."""
 _PROMPTS = re.compile(r"\bprompts ([0-9a-f]{32})\b")
 
 
@@ -50,6 +54,10 @@ class Verification:
     """Rows whose graph or templates are not at hand."""
     faults: list[Fault] = field(default_factory=list)
     """Rows whose proof does not hold; one fault a row, the first found."""
+    modelled: int = 0
+    """Rows that a model worded."""
+    worded: int = 0
+    """Of these, rows whose wording was made again from the replies that their run keeps."""
     other_templates: int = 0
     """Rows that are worded by templates other than the bundled ones: these say what their author wrote."""
 
@@ -90,7 +98,7 @@ class Shelf:
 
     def _prompts(self, language: str) -> Iterator[Prompts]:
         for folder in self._folders if language in LANGUAGES else ():
-            yield load_prompts(language, folder)
+            yield load_prompts(WORDED, folder)
 
 
 def replay(rows: Iterable[Sample | Mapping[str, Any]], shelf: Shelf) -> Verification:
@@ -116,6 +124,7 @@ def replay(rows: Iterable[Sample | Mapping[str, Any]], shelf: Shelf) -> Verifica
             outcome.not_replayed.append(Fault(name, "seed.graph", context))
             continue
         outcome.replayed += 1
+        outcome.modelled += sample.generator.engine != GROUNDED
         outcome.other_templates += not context.claims.prompts.bundled
         fault = _first_fault(sample, context) or _repeated(sample, seen)
         if fault is not None:
@@ -167,10 +176,14 @@ _MADE = (
 
 
 def _made_again(sample: Sample, context: Context) -> Iterator[tuple[str, str]]:
-    """The row is drafted once more from what it says of its making, and has to come out the same."""
-    origin, random_seed = origin_of(sample.generator.sampling)
-    config = Config(random_seed=random_seed)
-    draft = Draft(context.knowledge, config, open_engine(config, context.claims))
+    """The row is drafted once more from what it says of its making, and has to come out the same.
+
+    The wording of a row that a model wrote is taken from the row: its stored reply alone could
+    prove it (see `Verification.worded`). All else is made again.
+    """
+    origin, config = origin_of(sample.generator.sampling)
+    engine = Grounded(context.claims) if sample.generator.engine == GROUNDED else Echo(sample)
+    draft = Draft(context.knowledge, config.model_copy(update={"lang": sample.language}), engine)
     again = _now(draft(origin.spot, origin.directives))
     for name in _MADE:
         if getattr(again, name) != getattr(sample, name):

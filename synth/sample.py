@@ -14,14 +14,21 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from synth_kg.aliases import normal
+
 Status = Literal["pending", "accepted", "rejected", "failed"]
 Verdict = Literal["supported", "contradicted", "unknown"]
 Uniqueness = Literal["proved", "source_relative"]
 Conditioning = Literal["none", "evidence", "answer"]
+Genre = Literal[
+    "vignette", "choice", "open", "reverse", "multihop", "compare", "calculation", "explainer", "abstract", "dialogue"
+]
 GENRES = (
-    "vignette", "choice", "open", "reverse", "multihop", "compare", "calculation", "explainer",
+    "vignette", "choice", "open", "reverse", "multihop", "compare", "calculation", "explainer", "abstract", "dialogue",
 )  # fmt: skip
 """What a row is, in the order in which reports list them."""
+WRITTEN = frozenset({"explainer", "abstract", "dialogue"})
+"""Genres whose response is a text; the others ask for an answer and argue for it."""
 
 CAVEAT = (
     "'Verified' means faithful to the cited source, not clinically true. "
@@ -196,7 +203,7 @@ class Sample(Frozen):
     id: str
     verdict: Outcome
     seed: Seed
-    genre: Literal["vignette", "choice", "open", "reverse", "multihop", "compare", "calculation", "explainer"]
+    genre: Genre
     topic: str
     """What is asked: diagnosis, pathogen, route, finding, drug class, comparison, a formula, mechanism."""
     language: str
@@ -245,6 +252,11 @@ def content_id(row: Sample | Mapping[str, Any]) -> str:
     data = row.model_dump(mode="json", include=set(_NAMED)) if isinstance(row, Sample) else row
     canonical = orjson.dumps({key: data[key] for key in _NAMED}, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+
+def opening(sample: Sample) -> str:
+    """The first eight words of the reasoning."""
+    return " ".join(normal(sample.reasoning).split()[:8])
 
 
 def to_json(sample: Sample) -> bytes:

@@ -34,6 +34,7 @@ CHECKS: dict[str, Check] = {
     "leak": form.leak,
     "stem": proof.stem,
     "citations": proof.citations,
+    "claimed": proof.claimed,
     "prose": proof.prose,
     "person": proof.person,
     "answered": form.answered,
@@ -42,6 +43,7 @@ CHECKS: dict[str, Check] = {
     "repetition": form.repetition,
     "hops": unique.hops,
     "safety": safety.safety,
+    "uncited_clinical_quantity": safety.quantity,
 }
 """Every check by name, in the order in which they run."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from synth.checks.concepts import fault, wrong_options
-from synth.sample import Finding, Sample
+from synth.sample import WRITTEN, Finding, Sample
 from synth_kg.aliases import named_in, normal, share_stem
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def schema(sample: Sample, _context: Context) -> Iterator[Finding]:
             yield fault("empty", place)
         elif residue := _RESIDUE.search(text):
             yield fault("leftover of a template", place, quote=residue.group(0))
-        elif not text.strip().endswith((".", "?", "!")):
+        elif not text.strip().endswith((".", "?", "!", "。", "？", "！")):
             yield fault("cut off before its end", place)
     if sample.reasoning != " ".join(step.text for step in sample.steps):
         yield fault("the reasoning is not the sequence of its steps", "reasoning")
@@ -42,7 +42,7 @@ def schema(sample: Sample, _context: Context) -> Iterator[Finding]:
 
 def leak(sample: Sample, context: Context) -> Iterator[Finding]:
     """The stem neither names the answer nor shares a telling word with it that no other option shares."""
-    if sample.genre in {"explainer", "calculation"}:
+    if sample.genre in {*WRITTEN, "calculation"}:
         return
     names = (sample.answer.text, *sample.answer.aliases)
     found = named_in(sample.question, names)
@@ -56,7 +56,7 @@ def leak(sample: Sample, context: Context) -> Iterator[Finding]:
 
 def answered(sample: Sample, _context: Context) -> Iterator[Finding]:
     """The reasoning ends in the answer, does not begin with it, and the response gives it."""
-    if sample.genre == "explainer":
+    if sample.genre in WRITTEN:
         return
     answer = normal(sample.answer.text)
     last, first = normal(sample.steps[-1].text), normal(sample.steps[0].text)
@@ -88,7 +88,7 @@ def _core(option: str) -> str:
 def length(sample: Sample, context: Context) -> Iterator[Finding]:
     """Long enough to argue, not longer than a reader bears; explainers carry their text in the response."""
     words = len(sample.reasoning.split())
-    if sample.genre != "explainer" and words < context.bounds.min_reasoning_words:
+    if sample.genre not in WRITTEN and words < context.bounds.min_reasoning_words:
         yield fault("too few words of reasoning", "reasoning", quote=str(words))
     if words > context.bounds.max_reasoning_words:
         yield fault("too many words of reasoning", "reasoning", quote=str(words))

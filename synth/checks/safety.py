@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from synth.checks.concepts import denied_findings, fault, stem_findings
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from synth.checks import Context
 
 _MINOR = re.compile(r"\b(?:infant|newborn|child|girl|boy|pregnan\w*)\b|\b(?:[0-9]|1[0-7])-year-old\b", re.I)
-_BARRED = re.compile(
-    r"\b\d+(?:\.\d+)?\s*(?:mg|mcg|µg|g|units?)\b(?!\s*/\s*d?l)|\bdose\b|\boverdose\b|\binteract\w*\b|\bsuicid\w*|"
-    r"\bself-harm\b|\bkill (?:him|her|them)sel\w+",
+_BARRED = re.compile(r"\boverdose\b|\bsuicid\w*|\bself-harm\b|\bkill (?:him|her|them)sel\w+|自杀|自残", re.I)
+_QUANTITY = re.compile(
+    r"\b\d+(?:[.,]\d+)?\s*(?:mg|mcg|µg|μg|g|ml|units?|iu|tablets?|capsules?|puffs?|毫克|微克|克|毫升|片)(?![a-z])(?!\s*/\s*d?l)|"
+    r"\bdos(?:e|es|age|ing)\b|\b(?:once|twice|three times|four times) (?:a day|daily)\b|\binteract\w*\b|"
+    r"\bcontra-?indicat\w*|剂量|禁忌|相互作用",
     re.I,
 )
 _DIAGNOSTIC = {"diagnosis", "pathogen", "process", "finding", "comparison", "mechanism", "route"}
@@ -26,7 +29,7 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
     text = f"{sample.question} {sample.reasoning} {sample.response}"
     barred = _BARRED.search(text) if sample.genre != "calculation" else None
     if barred:
-        yield fault("speaks of a dose, an interaction or self-harm", "question", quote=barred.group(0))
+        yield fault("speaks of self-harm or an overdose", "question", quote=barred.group(0))
     if sample.topic not in _DIAGNOSTIC and _MINOR.search(sample.question):
         yield fault("a minor or a pregnant patient outside a diagnosis", "question")
     if sample.genre not in {"vignette", "open", "multihop"}:
@@ -41,6 +44,19 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
             yield fault("the stem denies a finding and states a kind of it", "question", quote=name)
     if _missing_flags(sample, context, present):
         yield fault("an emergency that the findings could be is not excluded", "question")
+
+
+def quantity(sample: Sample, _context: Context) -> Iterator[Finding]:
+    """A dose, an interaction or a contraindication is stated only in a claim that quotes its evidence."""
+    if sample.genre == "calculation":
+        return
+    proved = [claim.text for step in sample.steps for claim in step.claims if claim.verdict == "supported"]
+    places = {"question": sample.question, "reasoning": sample.reasoning, "response": sample.response}
+    for place, text in places.items():
+        rest = reduce(lambda left, claim: left.replace(claim, " "), proved, text)
+        found = _QUANTITY.search(rest)
+        if found:
+            yield fault("a dose, an interaction or a contraindication without evidence", place, quote=found.group(0))
 
 
 def _missing_flags(sample: Sample, context: Context, present: list[str]) -> list[str]:

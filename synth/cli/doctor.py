@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from synth import __version__
-from synth.errors import SynthError
+from synth.engines.server import NO_VLLM, vllm_python
+from synth.errors import SynthError, UsageError
 from synth.prompts import load_prompts
 from synth_kg.bundle import DamagedGraph
 from synth_kg.knowledge import bundled
@@ -33,12 +34,15 @@ class Finding(NamedTuple):
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Print the findings; exit 1 if something is missing that the embedded engine needs."""
-    found = [_python(), _knowledge(), _templates(), _disk(), *map(_package, ("torch", "vllm", "ray")), _gpu()]
+    vllm, python = _vllm()
+    found = [_python(), _knowledge(), _templates(), _disk(), vllm, *map(_package, ("torch", "ray")), _gpu()]
     healthy = all(item.ok for item in found if item.needed)
+    engines = ["grounded", "openai", *(["vllm"] if python else []), "replay"] if healthy else []
     if arguments.json:
         data = {
             "version": __version__,
-            "engines": ["grounded"] if healthy else [],
+            "engines": engines,
+            "vllm_python": str(python) if python else None,
             "findings": [item._asdict() for item in found],
         }
         print(json.dumps(data, indent=2))
@@ -46,7 +50,7 @@ def doctor(arguments: argparse.Namespace) -> int:
         for item in found:
             mark = "ok     " if item.ok else "MISSING" if item.needed else "absent "
             print(f"{mark}  {item.what:<12} {item.detail}")
-        print("\nruns here: the grounded engine (no model needed)" if healthy else "\nnothing runs here as it is")
+        print(f"\nengines that run here: {', '.join(engines)}" if healthy else "\nnothing runs here as it is")
     return 0 if healthy else 1
 
 
@@ -76,13 +80,21 @@ def _disk() -> Finding:
     return Finding("disk", free > _ROOM, False, f"{free / _ROOM:.1f} GiB free here")
 
 
+def _vllm() -> tuple[Finding, Path | None]:
+    try:
+        python = vllm_python()
+    except UsageError as error:
+        return Finding("vllm", False, False, str(error)), None
+    return Finding("vllm", python is not None, False, str(python) if python else NO_VLLM), python
+
+
 def _package(name: str) -> Finding:
     try:
         return Finding(name, True, False, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, False, False, "not installed; no engine of this version uses it")
+        return Finding(name, False, False, "not installed; nothing in this version uses it here")
 
 
 def _gpu() -> Finding:
     path = shutil.which("nvidia-smi")
-    return Finding("gpu", path is not None, False, path or "no nvidia-smi; no engine of this version uses a GPU")
+    return Finding("gpu", path is not None, False, path or "no nvidia-smi: vLLM runs on the CPU here, for small trials")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,11 @@ from synth.cli.show import print_row
 from synth.config import Config, load_config
 from synth.errors import NotBuiltError
 from synth.funnel import Funnel
+from synth.pilot import Pilot
 from synth.run import Run
 from synth.sample import CAVEAT
 
-_LATER = (
-    "model", "base_url", "profile", "phi_reviewed", "max_calls", "max_tokens", "pilot", "gpus", "allow_historical",
-)  # fmt: skip
+_LATER = ("phi_reviewed", "allow_historical")
 _LINE_EVERY = 2.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -33,23 +34,44 @@ def generate(arguments: argparse.Namespace) -> int:
     for name in _LATER:
         if getattr(arguments, name):
             option = "--" + name.replace("_", "-")
-            raise NotBuiltError(f"{option}: not in this version, whose one engine asks no model")
+            raise NotBuiltError(f"{option}: not in this version, which has the knowledge-graph branch only")
     flags = {
         "seed": arguments.seed, "engine": arguments.engine, "lang": arguments.lang,
-        "random_seed": arguments.random_seed,
-        "source": tuple(arguments.source) if arguments.source else None,
+        "random_seed": arguments.random_seed, "profile": arguments.profile,
+        "source": _several(arguments.source), "model": _several(arguments.model),
+        "serving.base_url": _several(arguments.base_url) or _several(os.environ.get("OPENAI_BASE_URL", "").split()),
+        "serving.concurrency": arguments.concurrency, "serving.gpus": arguments.gpus,
+        "serving.max_calls": arguments.max_calls, "serving.max_tokens": arguments.max_tokens,
     }  # fmt: skip
     config = load_config(arguments.config, flags=flags, settings=tuple(arguments.set))
     if arguments.dry_run:
         return _dry_run(config, arguments)
-    run = _generate(config, arguments.n, arguments.accept, arguments.out, arguments.prompts, arguments.concurrency)
+    run = _generate(
+        config, n=arguments.n, accept=arguments.accept, out=arguments.out, prompts=arguments.prompts,
+        pilot=arguments.pilot, confirm=partial(_confirm, yes=arguments.yes),
+    )  # fmt: skip
     return _outcome(run)
+
+
+def _several(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return tuple(values) if values else None
+
+
+def _confirm(pilot: Pilot, *, yes: bool) -> bool:
+    """Show what a pilot gave and ask whether to go on; without anyone to ask, do not."""
+    print(pilot.told(), file=sys.stderr)
+    if yes or not pilot.seeds_left:
+        return True
+    if not sys.stdin.isatty():
+        print("synth: nobody to ask; the same command with --yes goes on", file=sys.stderr)
+        return False
+    return input("go on? [y/N] ").strip().lower() in {"y", "yes"}
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """`synth demo`."""
     start = time.monotonic()
-    run = _generate(Config(), arguments.n, None, arguments.out, None, 8)
+    run = _generate(Config(), n=arguments.n, accept=None, out=arguments.out)
     code = _outcome(run)
     if code:
         return code
@@ -60,18 +82,13 @@ def demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _generate(
-    config: Config,
-    n: int | None,
-    accept: int | None,
-    out: Path | None,
-    prompts: Path | None,
-    concurrency: int,
-) -> Run:
+def _generate(config: Config, *, n: int | None, accept: int | None, **options: Any) -> Run:
     with _progress(accept or n or 100, "accepted" if accept else "seeds") as show:
-        return api.generate(
-            config, n=n, accept=accept, out=out, prompts=prompts, concurrency=concurrency, progress=show
-        )
+        return api.generate(config, n=n, accept=accept, progress=show, say=_say, **options)
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
 
 
 @contextmanager
@@ -106,7 +123,9 @@ def _outcome(run: Run) -> int:
     print_funnel(run.funnel)
     print(f"\n{run.folder}: accepted.jsonl, rejected.jsonl, funnel.json, report.html\n{CAVEAT}")
     asked = run.funnel["steps"][0]
-    if asked["pending"] and not run.interrupted and not run.starved:
+    if run.limited:
+        print(f"synth: stopped: {run.limited}; the same command with a larger limit goes on", file=sys.stderr)
+    elif asked["pending"] and not run.interrupted and not run.starved:
         print(
             f"synth: the knowledge gives no more: {asked['pending']} of {asked['in']} seeds were not drawn",
             file=sys.stderr,

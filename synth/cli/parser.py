@@ -12,7 +12,6 @@ from synth.errors import NotBuiltError
 
 Handler = Callable[[argparse.Namespace], int]
 _LATER = {
-    "serve": "vLLM with the right flags, in the foreground",
     "curate": "a curriculum from rows: train, validation, test",
     "review": "read and sign off rows in a browser",
     "recall": "find rows that repeat a reference",
@@ -38,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _demo(commands)
     _generate(commands)
+    _serve(commands)
     _verify(commands)
     _show(commands)
     _export(commands)
@@ -117,16 +117,33 @@ def _generate(commands: Any) -> None:
     parser.add_argument("--engine", choices=("grounded", "openai", "vllm", "replay"), help="who writes")
     parser.add_argument("--lang", choices=("en", "zh"), help="language of the rows")
     parser.add_argument("--random-seed", type=int, metavar="N", help="same number, same bytes (default: 0)")
-    parser.add_argument("--concurrency", type=int, default=8, metavar="N", help="seeds in flight (default: 8)")
-    parser.add_argument("--prompts", type=Path, metavar="DIR", help="templates instead of the bundled ones")
+    parser.add_argument("--model", action="append", metavar="ID", help="model to ask (may be repeated)")
+    parser.add_argument(
+        "--base-url", action="append", metavar="URL", help="server to ask (may be repeated; default: OPENAI_BASE_URL)"
+    )
+    parser.add_argument("--profile", metavar="NAME", help="profile of the model (default: the one that fits its id)")
+    parser.add_argument("--gpus", type=int, metavar="N", help="servers that the vllm engine starts, one a GPU")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="requests in flight, at most (default: 256)")
+    parser.add_argument("--max-calls", type=int, metavar="N", help="requests that the whole run may send")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="tokens that the whole run may cost")
+    parser.add_argument("--pilot", type=int, metavar="N", help="seeds after which to tell what the rest takes, and ask")
+    parser.add_argument("--prompts", type=Path, metavar="DIR", help="templates that stand in for bundled ones")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting by its dotted key")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
-    parser.add_argument("--yes", action="store_true", help="ask nothing (this version never asks)")
-    for name in ("--model", "--base-url", "--profile", "--phi-reviewed"):
-        parser.add_argument(name, action="append", help=argparse.SUPPRESS)
-    for name in ("--max-calls", "--max-tokens", "--pilot", "--gpus"):
-        parser.add_argument(name, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--yes", action="store_true", help="go on after the pilot without asking")
+    parser.add_argument("--phi-reviewed", help=argparse.SUPPRESS)
     parser.add_argument("--allow-historical", action="store_true", help=argparse.SUPPRESS)
+
+
+def _serve(commands: Any) -> None:
+    parser = _command(
+        commands, "serve", "run vLLM with the right flags, in the foreground",
+        "synth serve --model models/my-model -- --max-model-len 16384", "serve:serve",
+    )  # fmt: skip
+    parser.add_argument("--model", metavar="PATH|ID", help="a model's folder, or its id on the hub")
+    parser.add_argument("--profile", metavar="NAME", help="what is known of a kind of model: its flags for vLLM")
+    parser.add_argument("--port", type=int, metavar="N", help="on this machine only (default: a free one)")
+    parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags for vLLM, after --")
 
 
 def _verify(commands: Any) -> None:

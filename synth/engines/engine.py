@@ -5,7 +5,30 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from synth.plan import Plan
-from synth.sample import Generator, Step
+from synth.sample import Conditioning, Finding, Generator, Step
+
+
+class Former(NamedTuple):
+    """A wording that was found wanting, and what was found."""
+
+    question: str
+    steps: tuple[Step, ...]
+    response: str
+    findings: tuple[Finding, ...]
+
+
+class Task(NamedTuple):
+    """What an engine is to do."""
+
+    plan: Plan
+    chance: int
+    """Seeds whatever is left to chance."""
+    place: int = 0
+    """Index of the row; earlier rows go first where they have to wait."""
+    writer: int = 0
+    """Which of several models writes."""
+    former: Former | None = None
+    """The wording to mend, if there is one."""
 
 
 class Reply(NamedTuple):
@@ -16,16 +39,31 @@ class Reply(NamedTuple):
     response: str
     shape: str
     """Name of the discourse shape."""
+    conditioning: Conditioning = "evidence"
+    """What the writer of the reasoning was shown."""
 
 
 class Engine(Protocol):
-    """Words a plan; the same plan and chance give the same words."""
+    """Words plans; the same task and, where a model is asked, the same replies give the same words."""
 
     @property
-    def generator(self) -> Generator:
+    def waits(self) -> bool:
+        """Whether wording waits for someone; an engine that does not answers within its first step."""
+        ...
+
+    @property
+    def cites_all(self) -> bool:
+        """Whether a row rests on all evidence of its plan, since the writer was shown all, or on what it cites."""
+        ...
+
+    def mends(self, finding: Finding) -> bool:
+        """Whether wording it again may mend what a check found."""
+        ...
+
+    def generator(self, writer: int) -> Generator:
         """Who writes, for the row."""
         ...
 
-    async def word(self, plan: Plan, chance: int) -> Reply:
-        """Word a plan; `chance` seeds whatever is left to chance."""
+    async def word(self, task: Task) -> Reply:
+        """Word a plan, or word it again."""
         ...

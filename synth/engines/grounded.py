@@ -16,29 +16,45 @@ from random import Random
 from typing import Any
 
 from synth.claims import Claims, same
-from synth.engines.engine import Reply
+from synth.engines.engine import Reply, Task
+from synth.errors import UsageError
 from synth.plan import Plan
 from synth.prompts import cap, plain
-from synth.sample import Claim, Evidence, Generator, Step
+from synth.sample import Claim, Evidence, Finding, Generator, Sample, Step
+
+_REWORDED = frozenset(("leak", "prose", "length", "repetition", "duplicate", "opening", "answered", "argued"))
+_SERVED_ONLY = frozenset(("abstract", "dialogue"))
 
 
 class Grounded:
     """Words plans from templates."""
 
+    waits = False
+    cites_all = False
+
     def __init__(self, claims: Claims) -> None:
         self.claims = claims
-        self.generator = Generator(
-            engine="grounded",
-            model="none",
-            revision="templates",
-            license="",
-            prompt=f"prompts {claims.prompts.hash}",
-            sampling="none",
-        )
 
-    async def word(self, plan: Plan, chance: int) -> Reply:
-        """Word a plan."""
-        draw = Random(chance)
+    def mends(self, finding: Finding) -> bool:
+        """Other templates may mend what is a matter of wording."""
+        return finding.check in _REWORDED
+
+    def generator(self, _writer: int) -> Generator:
+        """The templates."""
+        return Generator(
+            engine="grounded", model="none", revision="templates", license="",
+            prompt=f"prompts {self.claims.prompts.hash}", sampling="none",
+        )  # fmt: skip
+
+    def question(self, plan: Plan, draw: Random) -> str:
+        """The question of a plan."""
+        return _Writer(self.claims, plan, draw).text(f"{plan.recipe}/question.j2")
+
+    async def word(self, task: Task) -> Reply:
+        """Word a plan; a former wording is not looked at, since chance words it another way."""
+        plan, draw = task.plan, Random(task.chance)
+        if plan.genre in _SERVED_ONLY:
+            raise UsageError(f"mixture.{plan.genre}: only a served model writes these (--engine openai or vllm)")
         prompts = self.claims.prompts
         shape = draw.choice(prompts.shapes(plan.recipe))
         writer = _Writer(self.claims, plan, draw)
@@ -47,6 +63,31 @@ class Grounded:
         steps = tuple(writer.steps)
         response = writer.text(f"{plan.recipe}/response.j2")
         return Reply(question, steps, response, shape)
+
+
+class Echo:
+    """Words a row as it stands, so that everything else of it can be made again and compared."""
+
+    waits = False
+    cites_all = True
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+
+    def mends(self, finding: Finding) -> bool:
+        """Nothing is worded anew."""
+        return False
+
+    def generator(self, _writer: int) -> Generator:
+        """The row's own, but for what a draft adds to it."""
+        prompt = self.sample.generator.prompt.partition(" ")[2]
+        return self.sample.generator.model_copy(update={"prompt": prompt})
+
+    async def word(self, _task: Task) -> Reply:
+        """The row's words."""
+        row = self.sample
+        shape = row.generator.prompt.partition(" ")[0].partition("/")[2]
+        return Reply(row.question, row.steps, row.response, shape, row.conditioning)
 
 
 class _Writer:

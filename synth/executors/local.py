@@ -1,34 +1,98 @@
-"""This machine: seeds flow side by side, up to a limit, and come out in their order."""
+"""This machine: seeds flow side by side, each at its own pace, and come out in their order.
+
+A seed that has to wait holds nobody up: later ones go on, and what they gave is laid aside, on
+disk beyond a few, until its turn comes. The gate that looks at earlier rows sees them in
+order, so the outcome does not depend on who was faster.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Protocol
 
-from synth.pipeline import Memory, Pipeline
+from synth.errors import StopWork
+from synth.pipeline import Pipeline
 from synth.plan import Spot
 from synth.sample import Sample
+from synth.store import Memory
+
+_AT_HAND = 1000
+"""Finished samples kept in memory until their turn."""
+
+
+class Shelf(Protocol):
+    """Where samples wait for earlier seeds."""
+
+    def put_ahead(self, index: int, sample: Sample) -> None:
+        """Lay a sample aside."""
+        ...
+
+    def take_ahead(self, index: int) -> Sample:
+        """Take it back."""
+        ...
 
 
 async def execute(
-    pipeline: Pipeline, spots: Iterable[Spot], memory: Memory, concurrency: int = 1
+    pipeline: Pipeline,
+    spots: Iterable[Spot],
+    memory: Memory,
+    accepted: Callable[[], int],
+    shelf: Shelf,
+    width: int = 1,
+    over: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[tuple[int, Sample], None]:
     """Yield (seed index, finished sample) in the order of the seeds.
 
-    At most `concurrency` seeds are in flight; the gate that looks at earlier rows sees them in
-    order, so the outcome does not depend on it.
+    Args:
+        pipeline: what a seed goes through.
+        spots: the seeds, with consecutive places.
+        memory: what the gate has let in.
+        accepted: tells how many rows were accepted so far.
+        shelf: where samples wait that are too many to keep in memory.
+        width: seeds on their way at once.
+        over: whether the run is to end: no further seed starts, what is on its way is waited for,
+            since its replies are paid for, and comes out at the next attempt.
+
+    Raises:
+        StopWork: a limit ended the run, and everything that was on its way has come in.
     """
-    flying: deque[tuple[Spot, asyncio.Task[Sample]]] = deque()
+    done: asyncio.Queue[tuple[int, asyncio.Task[Sample]]] = asyncio.Queue()
+    flying: set[asyncio.Task[Sample]] = set()
+    ready: dict[int, Sample | None] = {}
     waiting = iter(spots)
+    turn: int | None = None
+    stopped: StopWork | None = None
+
+    def launch() -> None:
+        nonlocal turn
+        while stopped is None and not over() and len(flying) < width and (spot := next(waiting, None)) is not None:
+            turn = spot.place if turn is None else turn
+            task = asyncio.create_task(pipeline.flow(spot))
+            flying.add(task)
+            task.add_done_callback(lambda task, place=spot.place: done.put_nowait((place, task)))  # type: ignore[misc]
+
     try:
-        while True:
-            while len(flying) < concurrency and (spot := next(waiting, None)) is not None:
-                flying.append((spot, asyncio.create_task(pipeline.flow(spot))))
-            if not flying:
-                return
-            spot, task = flying.popleft()
-            yield spot.place, await pipeline.admit(await task, memory)
+        launch()
+        while flying:
+            place, task = await done.get()
+            flying.discard(task)
+            try:
+                sample = task.result()
+            except StopWork as stop:
+                stopped = stop
+                continue
+            ready[place] = sample if place == turn or len(ready) < _AT_HAND else None
+            if ready[place] is None:
+                shelf.put_ahead(place, sample)
+            launch()
+            while turn in ready and not over():
+                sample = ready.pop(turn) or shelf.take_ahead(turn)
+                yield turn, await pipeline.admit(sample, memory, accepted())
+                turn += 1
+        if stopped is not None:
+            raise stopped
     finally:
-        for _, task in flying:
+        for task in flying:
             task.cancel()
+        await asyncio.gather(*flying, return_exceptions=True)

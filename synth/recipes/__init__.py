@@ -30,6 +30,8 @@ _RECIPES: dict[tuple[str, str], Recipe] = {
     ("compare", "comparison"): compare.compose_comparison,
     ("choice", "drug class"): drugs.compose,
     ("explainer", "mechanism"): explainer.compose,
+    ("abstract", "mechanism"): explainer.compose,
+    ("dialogue", "mechanism"): explainer.compose,
 }
 
 

@@ -12,7 +12,7 @@ from synth_kg.knowledge import Clue, Knowledge
 
 
 def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
-    """Explain the findings of a disease, all of them or four."""
+    """Explain the findings of a disease, all of them or four; an abstract and a dialogue do so in their own form."""
     anchor = spot.unit.anchor
     book = EvidenceBook(knowledge)
     disease = knowledge.tables.diseases[anchor]
@@ -36,7 +36,7 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
     }
     return Plan(
         recipe="explainer",
-        genre="explainer",
+        genre=spot.unit.genre,
         topic="mechanism",
         anchor=anchor,
         department=knowledge.department(anchor),

@@ -17,9 +17,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, product
+from typing import Any
 
 from synth.config import Config
 from synth.differential import OFFERED, doubles, fair, other_drugs, weighable
@@ -55,6 +56,8 @@ def units(knowledge: Knowledge) -> dict[str, list[Unit]]:
     found["explainer"] = [
         Unit("explainer", "mechanism", anchor, ()) for anchor, clues in knowledge.clues.items() if len(clues) >= 3
     ]
+    for genre in ("abstract", "dialogue"):
+        found[genre] = [unit._replace(genre=genre) for unit in found["explainer"]]
     found["calculation"] = [Unit("calculation", name, name, ()) for name in FORMULAS]
     return {genre: _distinct(of_genre) for genre, of_genre in found.items()}
 
@@ -252,6 +255,44 @@ def _comparisons(knowledge: Knowledge) -> Iterator[Unit]:
                 yield Unit("compare", "comparison", one, (other, finding))
 
 
+class Draws:
+    """Draws the seeds one after the other; where it stands can be written down and gone on from.
+
+    Genres take turns by smooth weighted round robin: each gains its share of every turn, and the
+    one that has gained most is drawn.
+    """
+
+    def __init__(self, seeds: Seeds, mark: tuple[int, Mapping[str, Any]] | None = None) -> None:
+        self.seeds = seeds
+        self.index, state = mark or (0, {"spent": {}, "credit": {}})
+        self._spent = Counter(state["spent"])
+        shares = seeds.shares()
+        self._shares = {genre: share for genre, share in shares.items() if self._spent[genre] < seeds.capacity(genre)}
+        self._credit = {genre: float(state["credit"].get(genre, 0.0)) for genre in shares}
+
+    def mark(self) -> tuple[int, dict[str, Any]]:
+        """The index of the next seed, and what else is needed to draw it."""
+        return self.index, {"spent": dict(self._spent), "credit": dict(self._credit)}
+
+    def __iter__(self) -> Iterator[Spot]:
+        return self
+
+    def __next__(self) -> Spot:
+        if not self._shares:
+            raise StopIteration
+        total = sum(self._shares.values())
+        for name, share in self._shares.items():
+            self._credit[name] += share / total
+        genre = max(self._shares, key=lambda name: (self._credit[name], name))
+        self._credit[genre] -= 1
+        spot = self.seeds.spot(self.index, genre, self._spent[genre])
+        self._spent[genre] += 1
+        self.index += 1
+        if self._spent[genre] >= self.seeds.capacity(genre):
+            del self._shares[genre]
+        return spot
+
+
 class Seeds:
     """The endless sequence of seeds of a configuration."""
 
@@ -269,28 +310,19 @@ class Seeds:
 
     def __iter__(self) -> Iterator[Spot]:
         """Yield the seeds from index 0; ends only if every genre is spent."""
-        shares = {genre: share for genre, share in self._shares().items() if share > 0 and self.lists[genre]}
-        spent: Counter[str] = Counter()
-        credit = dict.fromkeys(shares, 0.0)
-        index = 0
-        while shares:
-            total = sum(shares.values())
-            for genre, share in shares.items():
-                credit[genre] += share / total
-            genre = max(shares, key=lambda name: (credit[name], name))
-            credit[genre] -= 1
-            yield self._spot(index, genre, spent[genre])
-            spent[genre] += 1
-            index += 1
-            if spent[genre] >= self.capacity(genre):
-                del shares[genre]
+        return Draws(self)
+
+    def shares(self) -> dict[str, float]:
+        """The shares of the genres that can be made."""
+        return {genre: share for genre, share in self._shares().items() if share > 0 and self.lists[genre]}
 
     def _shares(self) -> dict[str, float]:
         mixture = self.config.mixture.model_dump()
         choice = mixture.pop("choice") / 4
         return {**mixture, **dict.fromkeys(("pathogen", "route", "finding", "drug class"), choice)}
 
-    def _spot(self, index: int, genre: str, ordinal: int) -> Spot:
+    def spot(self, index: int, genre: str, ordinal: int) -> Spot:
+        """The seed of an index: the next of its genre."""
         order = self._orders[genre]
         turn, place = divmod(ordinal, len(order))
         return Spot(index, order[place], turn)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-from synth.config import Config
-from synth.engines import Engine, Reply
+from synth.config import Config, Served
+from synth.engines.engine import Engine, Former, Reply, Task
 from synth.plan import Directive, NoPlan, Plan, Spot, Unit, kind_of
 from synth.recipes import compose
 from synth.recipes.shared import rewordings
@@ -18,7 +18,6 @@ from synth.sample import (
     Claim,
     Difficulty,
     Evidence,
-    Generator,
     Labels,
     Lineage,
     Outcome,
@@ -45,7 +44,7 @@ class Origin(NamedTuple):
     plan: Plan | None
 
 
-def recipe_for(origin: Origin, random_seed: int) -> str:
+def recipe_for(origin: Origin, random_seed: int, models_per_seed: int | None = None) -> str:
     """What makes a row again, as `generator.sampling` tells it."""
     spot, unit = origin.spot, origin.spot.unit
     told = {
@@ -53,11 +52,13 @@ def recipe_for(origin: Origin, random_seed: int) -> str:
         "genre": unit.genre, "topic": unit.topic, "anchor": unit.anchor, "picks": unit.picks,
         "directives": [tuple(directive) for directive in origin.directives],
     }  # fmt: skip
+    if models_per_seed is not None:
+        told |= {"writer": spot.writer, "models_per_seed": models_per_seed}
     return json.dumps(told, separators=(",", ":"))
 
 
-def origin_of(sampling: str) -> tuple[Origin, int]:
-    """Read what `recipe_for` wrote: the origin of a row and its random seed.
+def origin_of(sampling: str) -> tuple[Origin, Config]:
+    """Read what `recipe_for` wrote: the origin of a row, and what of its configuration it was made with.
 
     Raises:
         ValueError: this was not written by `recipe_for`.
@@ -65,9 +66,10 @@ def origin_of(sampling: str) -> tuple[Origin, int]:
     try:
         told = json.loads(sampling)
         unit = Unit(str(told["genre"]), str(told["topic"]), str(told["anchor"]), tuple(map(str, told["picks"])))
-        spot = Spot(int(told["seed"]), unit, int(told["variant"]))
+        spot = Spot(int(told["seed"]), unit, int(told["variant"]), int(told.get("writer", 0)))
         directives = tuple(Directive(str(kind), str(value)) for kind, value in told["directives"])
-        return Origin(spot, directives, None), int(told["random_seed"])
+        served = Served(models_per_seed=told.get("models_per_seed", 1))
+        return Origin(spot, directives, None), Config(random_seed=told["random_seed"], served=served)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not how a row was made: {sampling[:80]}") from error
 
@@ -80,7 +82,7 @@ class Draft:
         self.config = config
         self.engine = engine
 
-    async def __call__(self, spot: Spot, directives: Sequence[Directive] = ()) -> Sample:
+    async def __call__(self, spot: Spot, directives: Sequence[Directive] = (), former: Former | None = None) -> Sample:
         """Draft the sample of a seed; a seed that admits no row gives a rejected sample."""
         origin = Origin(spot, tuple(directives), None)
         draw = Random(self._chance(spot, "compose"))
@@ -88,24 +90,30 @@ class Draft:
             plan = compose(self.knowledge, spot, draw, directives)
         except NoPlan as reason:
             return self._without_plan(origin, str(reason))
-        again = rewordings(directives)
-        reply = await self.engine.word(plan, self._chance(spot, f"word {again}"))
+        chance = self._chance(spot, f"word {rewordings(directives)}")
+        reply = await self.engine.word(Task(plan, chance, spot.place, spot.writer, former))
         return self._assemble(origin._replace(plan=plan), plan, reply)
 
+    def _models_per_seed(self) -> int | None:
+        """How many models write on a seed; None where none does."""
+        return self.config.served.models_per_seed if self.engine.cites_all else None
+
     def _chance(self, spot: Spot, purpose: str) -> int:
-        name = f"{self.config.random_seed}|{spot.place}|{spot.unit.name}|{spot.variant}|{purpose}"
+        seed = spot.place // self.config.served.models_per_seed  # models that share a seed write on the same item
+        name = f"{self.config.random_seed}|{seed}|{spot.unit.name}|{spot.variant}|{purpose}"
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
     def _assemble(self, origin: Origin, plan: Plan, reply: Reply) -> Sample:
         kind = kind_of(plan.genre, plan.topic)
-        evidence, steps = cited(plan.evidence, reply.steps)
+        evidence, steps = (plan.evidence, reply.steps) if self.engine.cites_all else cited(plan.evidence, reply.steps)
         lineage = tuple(
             dict.fromkeys(Lineage(source=item.source, version=item.version, license=item.license) for item in evidence)
         )
-        generator = self.engine.generator.model_copy(
+        writer = self.engine.generator(origin.spot.writer)
+        generator = writer.model_copy(
             update={
-                "prompt": f"{plan.recipe}/{reply.shape} {self.engine.generator.prompt}",
-                "sampling": recipe_for(origin, self.config.random_seed),
+                "prompt": f"{plan.recipe}/{reply.shape} {writer.prompt}",
+                "sampling": recipe_for(origin, self.config.random_seed, self._models_per_seed()),
             }
         )
         sample = Sample(
@@ -119,7 +127,7 @@ class Draft:
             options=_lettered(plan.options),
             answer=plan.answer,
             uniqueness=kind.uniqueness,
-            conditioning="evidence",
+            conditioning=reply.conditioning,
             reasoning=" ".join(step.text for step in steps),
             response=reply.response,
             steps=steps,
@@ -128,7 +136,7 @@ class Draft:
             labels=Labels(department=plan.department, content=kind.content, value=None, long_tail=_tail(plan)),
             difficulty=Difficulty(k=0, correct=0, band="unmeasured"),
             stage=kind.stage,
-            flags=(),
+            flags=_flags(reply),
             generator=generator,
             lineage=lineage,
             license=license_of(lineage, generator.license),
@@ -147,9 +155,9 @@ class Draft:
             evidence=evidence,
         )
 
-    def failed(self, spot: Spot, error: Exception) -> Sample:
+    def failed(self, spot: Spot, reason: str) -> Sample:
         """A failed sample for a seed on which something broke."""
-        return self._without_plan(Origin(spot, (), None), f"{type(error).__name__}: {error}", "failed")
+        return self._without_plan(Origin(spot, (), None), reason, "failed")
 
     def _without_plan(self, origin: Origin, reason: str, status: Status = "rejected") -> Sample:
         """A sample for a seed that gave no row: it keeps its place and its reason."""
@@ -175,15 +183,12 @@ class Draft:
             difficulty=Difficulty(k=0, correct=0, band="unmeasured"),
             stage="basic",
             flags=(),
-            generator=self._generator(),
+            generator=self.engine.generator(origin.spot.writer),
             lineage=(),
             license="",
             plan=origin,
         )
         return sample.model_copy(update={"id": content_id(sample)})
-
-    def _generator(self) -> Generator:
-        return self.engine.generator
 
 
 _STEM_TABLES = {"patients", "infections", "mainstays"}
@@ -208,6 +213,13 @@ def cited(evidence: Sequence[Evidence], steps: Sequence[Step]) -> tuple[tuple[Ev
 
 def _renamed(claim: Claim, names: Mapping[str, str]) -> Claim:
     return Claim(text=claim.text, evidence=tuple(names[ident] for ident in claim.evidence), verdict=claim.verdict)
+
+
+def _flags(reply: Reply) -> tuple[str, ...]:
+    """What a row owns up to; flagged rows stay out of default exports."""
+    unproved = any(claim.verdict != "supported" for step in reply.steps for claim in step.claims)
+    flags = {"claims_unproved": unproved, "answer_conditioned": reply.conditioning == "answer"}
+    return tuple(name for name, raised in flags.items() if raised)
 
 
 def _lettered(options: Sequence[str]) -> dict[str, str] | None:

@@ -7,12 +7,12 @@ the reviser is told the finding, never the answer.
 
 from __future__ import annotations
 
+from synth.engines.engine import Former
 from synth.plan import Directive
 from synth.sample import Attempt, Finding, Sample
 from synth.steps.check import Check
 from synth.steps.draft import Draft, Origin
 
-_REWORDED = {"leak", "prose", "length", "repetition", "duplicate", "opening", "answered", "argued"}
 _DROPPED = {"unique", "options distinct"}
 
 
@@ -38,27 +38,30 @@ class Reflect:
         origin = sample.plan
         if not isinstance(origin, Origin) or origin.plan is None:
             return sample
-        directive = _answer_to(finding, sample, origin)
+        directive = self._answer_to(finding, sample, origin)
         if directive is None or directive in origin.directives:
             return sample
-        revision = await self.check(await self.draft(origin.spot, (*origin.directives, directive)))
+        former = None
+        if directive.kind == "reword":
+            findings = sample.verdict.findings or (finding,)
+            former = Former(sample.question, sample.steps, sample.response, findings)
+        revision = await self.check(await self.draft(origin.spot, (*origin.directives, directive), former))
         kept, why = _gate(sample, revision, finding)
         attempt = Attempt(round=len(sample.attempts) + 1, finding=finding, kept=kept, why=why)
         base = revision if kept else sample
         plan = base.plan if kept else origin._replace(directives=(*origin.directives, directive))
         return base.model_copy(update={"attempts": (*sample.attempts, attempt), "plan": plan})
 
-
-def _answer_to(finding: Finding, sample: Sample, origin: Origin) -> Directive | None:
-    """What a revision has to do differently."""
-    place = finding.place.split(".")
-    plan = origin.plan
-    if finding.check in _DROPPED and place[0] == "options" and plan is not None:
-        concept = plan.concepts["ABCDEFGH".index(place[1])]
-        return Directive("drop option", concept)
-    if finding.check in _REWORDED:
-        return Directive("reword", f"{finding.check} {len(sample.attempts) + 1}")
-    return None
+    def _answer_to(self, finding: Finding, sample: Sample, origin: Origin) -> Directive | None:
+        """What a revision has to do differently."""
+        place = finding.place.split(".")
+        plan = origin.plan
+        if finding.check in _DROPPED and place[0] == "options" and plan is not None:
+            concept = plan.concepts["ABCDEFGH".index(place[1])]
+            return Directive("drop option", concept)
+        if self.draft.engine.mends(finding):
+            return Directive("reword", f"{finding.check} {len(sample.attempts) + 1}")
+        return None
 
 
 def _gate(before: Sample, after: Sample, cause: Finding) -> tuple[bool, str]:

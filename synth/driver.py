@@ -1,0 +1,206 @@
+"""One attempt at a run: picks up what is stored and goes on from there.
+
+The driver draws seeds, has the executor take them through the pipeline, commits what comes
+out in batches together with where the run stands, and ends when what was asked for is there, a
+limit is reached, a signal comes, or so little is accepted that going on would be a waste.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from synth.claims import Claims
+from synth.config import Config
+from synth.engines import Opened
+from synth.errors import StopWork, UsageError
+from synth.executors.local import execute
+from synth.funnel import Funnel
+from synth.pipeline import Pipeline
+from synth.plan import Spot
+from synth.process import Drain
+from synth.sample import Sample
+from synth.seeds.kg import Draws, Seeds
+from synth.store import Store
+from synth_kg.knowledge import Knowledge
+
+MOST = 10**9
+"""More than anyone can want: a wrong number is told before it is tried."""
+PER_ACCEPTED = 5
+"""Seeds attempted for each row wanted, at most."""
+_BATCH = 100
+"""Samples committed together: what a killed process has to make again, at most."""
+_MARK_EVERY = 1000
+"""Seeds between two marks from which drawing can go on."""
+_STARVING = 200
+"""Finished samples after which a yield of nothing stops a run."""
+
+log = logging.getLogger("synth")
+Progress = Callable[[Funnel], None]
+
+
+class Wanted(NamedTuple):
+    """How much is asked for."""
+
+    seeds: int
+    accepted: int | None
+    pilot: int | None = None
+    """Seeds after which the run asks whether to go on."""
+
+
+def wanted_of(n: int | None, accept: int | None, pilot: int | None = None) -> Wanted:
+    """What the options ask for; 100 seeds if they say nothing.
+
+    Raises:
+        UsageError: they contradict each other, or are no sensible numbers.
+    """
+    if n is not None and accept is not None:
+        raise UsageError("give -n (seeds to attempt) or --accept (rows to accept), not both")
+    for name, value in (("-n", n), ("--accept", accept), ("--pilot", pilot)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} {value}: must be at least 1")
+        if value is not None and value > MOST:
+            raise UsageError(f"{name} {value}: must be at most {MOST}")
+    if accept is not None:
+        return Wanted(accept * PER_ACCEPTED, accept, pilot)
+    return Wanted(n if n is not None else 100, None, pilot)
+
+
+@dataclass
+class Work:
+    """What a driver works with."""
+
+    config: Config
+    knowledge: Knowledge
+    seeds: Seeds
+    store: Store
+    drain: Drain
+    wanted: Wanted
+    progress: Progress
+
+
+class Driver:
+    """Drives one attempt."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.config, self.store, self.wanted = work.config, work.store, work.wanted
+        self.funnel, self._mark = work.store.start()
+        self.each = work.config.served.models_per_seed if work.config.engine != "grounded" else 1
+        self.funnel.asked = self.wanted.seeds * self.each if self.wanted.accepted is None else 0
+        self.spent = False
+        """Whether the knowledge admits no further seed."""
+        self.limited = ""
+        """The limit that ended this attempt, if one did."""
+        self._marks: dict[int, Any] = {}
+        self._goal = self.wanted.seeds * self.each
+        self.made = 0
+        """Samples finished by this attempt."""
+        self.seconds = 0.0
+        """That they took."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether what was asked for is there."""
+        enough = self.wanted.accepted is not None and self.funnel.accepted >= self.wanted.accepted
+        return enough or self.funnel.done >= self.wanted.seeds * self.each or self.spent
+
+    @property
+    def starved(self) -> bool:
+        """Whether so many samples gave so little that asking for more is a waste."""
+        least = self.config.run.min_yield
+        enough = self.funnel.done >= _STARVING or (self.funnel.done > 0 and self.finished)
+        return least > self.funnel.accepted and enough
+
+    @property
+    def _over(self) -> bool:
+        return self.work.drain.asked or self.finished or self.starved or self.funnel.done >= self._goal
+
+    async def drive(self, opened: Opened, claims: Claims, confirm: Callable[[Driver], bool]) -> None:
+        """Attempt the seeds that are left, committing batch by batch.
+
+        Args:
+            opened: the engine.
+            claims: what evidence lets a row say.
+            confirm: asked after the pilot whether to go on.
+        """
+        if self.finished:
+            return
+        log.info("attempt starts at seed %d of %d", self.funnel.done, self.wanted.seeds)
+        pipeline = Pipeline(self.work.knowledge, self.config, claims, opened.engine)
+        pilot = self.wanted.pilot
+        if pilot is not None and self.funnel.done < pilot * self.each:
+            self._goal = min(pilot, self.wanted.seeds) * self.each
+            await self._stretch(opened, pipeline)
+            if self.work.drain.asked or self.finished or self.starved or self.limited or not confirm(self):
+                return
+        self._goal = self.wanted.seeds * self.each
+        await self._stretch(opened, pipeline)
+        if self.spent and self.funnel.done < self.wanted.seeds:
+            log.warning("the knowledge is spent after %d seeds", self.funnel.done)
+        log.info("%d samples, %d accepted", self.funnel.done, self.funnel.accepted)
+
+    async def _stretch(self, opened: Opened, pipeline: Pipeline) -> None:
+        """Attempt seeds up to the goal."""
+        scheduler = opened.scheduler
+        if scheduler is not None:
+            loop = asyncio.get_running_loop()
+
+            def wish() -> None:
+                loop.call_soon_threadsafe(scheduler.halt, StopWork("interrupted"))
+
+            self.work.drain.wish = wish
+        batch: list[tuple[int, Sample]] = []
+        start = time.monotonic()
+        flow = execute(
+            pipeline, self._spots(), self.store.memory, lambda: self.funnel.accepted, self.store,
+            width=opened.width, over=lambda: self._over,
+        )  # fmt: skip
+        try:
+            async with aclosing(flow) as results:
+                async for index, sample in results:
+                    batch.append((index, sample))
+                    self.funnel.take(sample)
+                    self.made += 1
+                    self.work.progress(self.funnel)
+                    if len(batch) >= _BATCH:
+                        self._commit(batch)
+                        batch = []
+        except StopWork as stop:
+            self.limited = "" if self.work.drain.asked else str(stop)
+        finally:
+            self.work.drain.wish = None
+            self.seconds += time.monotonic() - start
+            self._commit(batch)
+        if self.funnel.done < self._goal and not self.limited and not self._over:
+            self.spent = True
+
+    def _commit(self, batch: list[tuple[int, Sample]]) -> None:
+        due = {place: state for place, state in self._marks.items() if place * self.each <= self.funnel.done}
+        self.store.add(batch, self.funnel, due)
+        for place in due:
+            del self._marks[place]
+
+    def _spots(self) -> Iterator[Spot]:
+        """The seeds from where the run stands, one for each model that writes on it."""
+        draws = Draws(self.work.seeds, self._mark)
+        models = max(1, len(self.config.model))
+        while True:
+            if draws.index % _MARK_EVERY == 0:
+                index, state = draws.mark()
+                self._marks[index] = state
+                self._mark = (index, state)
+            spot = next(draws, None)
+            if spot is None:
+                return
+            for which in range(self.each):
+                place = spot.place * self.each + which
+                if place >= self._goal:
+                    return
+                if place >= self.funnel.done:
+                    yield spot._replace(place=place, writer=place % models)

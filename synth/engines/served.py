@@ -1,0 +1,345 @@
+"""The served engine: a model writes, from what the evidence says, and never sees the gold answer.
+
+M1's branch in our terms: the templates word a draft question (the knowledge template), the model
+turns it into natural prose; then it argues, long and in plain text, with the evidence before
+it and its ids to cite; what the checks find goes to a critic and then to a reviser. Small
+parts come as JSON, long ones never. What the writer of the reasoning was shown is recorded in
+`conditioning`: nothing, the evidence, or the answer as well, which no default does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any, NamedTuple, TypeVar
+
+from synth.claims import Claims
+from synth.config import Config
+from synth.engines.calls import Call, Choice, Completion, Malformed
+from synth.engines.engine import Former, Reply, Task
+from synth.engines.grounded import Grounded
+from synth.engines.parse import Cited, Written, WrittenStep, read_json, read_sections, read_unsupported
+from synth.engines.scheduler import Scheduler
+from synth.plan import Plan, kind_of
+from synth.profiles import Profile
+from synth.prompts import Prompts
+from synth.sample import Claim, Conditioning, Evidence, Finding, Generator, Step
+
+_SMALL = 1024
+"""Tokens of a small structured reply, at most."""
+_LONG = 4096
+"""Tokens of a long reply, where neither the configuration nor the profile says."""
+_SHORT_WORDS = 12
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_AGED = re.compile(r"\d+-year-old \w+")
+_DENIAL = re.compile(r"[^.?!]*\b(?:There is no|has no)\b[^.?!]*[.?!]")
+_SENTENCES = re.compile(r"(?<=[.?!])\s+")
+QUESTION = {
+    "type": "object", "additionalProperties": False, "required": ["question"],
+    "properties": {"question": {"type": "string", "maxLength": 4000}},
+}  # fmt: skip
+_POINT = {"step": {"type": "integer"}, "problem": {"type": "string"}, "mend": {"type": "string"}}
+CRITIQUE = {
+    "type": "object", "additionalProperties": False, "required": ["points"],
+    "properties": {"points": {"type": "array", "maxItems": 6, "items": {
+        "type": "object", "additionalProperties": False, "required": list(_POINT), "properties": _POINT,
+    }}},
+}  # fmt: skip
+T = TypeVar("T")
+
+
+class Statement(NamedTuple):
+    """A piece of evidence in words, under the id by which it is cited."""
+
+    id: str
+    text: str
+
+
+class Writer(NamedTuple):
+    """A model, and how it is asked."""
+
+    model: str
+    """The id that its server knows it by."""
+    revision: str
+    profile: Profile
+
+
+class Served:
+    """Words plans by asking models."""
+
+    waits = True
+    cites_all = True
+
+    def __init__(
+        self, config: Config, claims: Claims, prompts: Prompts, scheduler: Scheduler, writers: Sequence[Writer]
+    ) -> None:
+        self.config = config
+        self.claims = claims
+        self.prompts = prompts
+        self.scheduler = scheduler
+        self.writers = writers
+        self.templates = Grounded(claims)
+        self.system = self.prompts.render("served/system.j2", {}).strip()
+        styles = self.prompts.path("served/styles.j2").read_text(encoding="utf-8").splitlines()
+        self.styles = tuple(line.strip() for line in styles if line.strip() and not line.startswith("{#"))
+        self.shows = config.served.conditioning != "none" and "statements" in self.prompts.names_used(
+            "served/reasoning.j2"
+        )
+
+    def mends(self, finding: Finding) -> bool:
+        """A model is shown whatever was found."""
+        return True
+
+    def generator(self, writer: int) -> Generator:
+        """The model, its licence, and the templates that it was asked with."""
+        model, revision, profile = self.writers[writer]
+        other = "" if self.prompts is self.claims.prompts else f" asked with {self.prompts.hash}"
+        return Generator(
+            engine=self.config.engine, model=model, revision=revision, license=profile.license,
+            prompt=f"prompts {self.claims.prompts.hash}{other}", sampling="",
+        )  # fmt: skip
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What the writer of the reasoning is shown, by what its template is given."""
+        if self.config.served.conditioning == "answer" and "answer" in self.prompts.names_used("served/reasoning.j2"):
+            return "answer"
+        return "evidence" if self.shows else "none"
+
+    async def word(self, task: Task) -> Reply:
+        """Have the question rewritten and argued for; or mend a former wording."""
+        asked = _Asked(self, task)
+        former = task.former
+        if former is None or any(_in_question(finding) for finding in former.findings):
+            question = await asked.question(former)
+            written = await asked.reasoning(question)
+        else:
+            question = former.question
+            written = await asked.revision(former)
+        steps = tuple(asked.step(step) for step in written.steps)
+        return Reply(question, steps, written.response, "served", self.conditioning)
+
+
+class _Asked:
+    """The calls for one task."""
+
+    def __init__(self, engine: Served, task: Task) -> None:
+        self.engine, self.task, self.plan = engine, task, task.plan
+        self.writer = engine.writers[task.writer]
+        self.profile = self.writer.profile
+        self.evidence = {item.id: item for item in task.plan.evidence}
+        shown = task.plan.evidence if engine.shows else ()
+        told = (Statement(item.id, engine.claims.told(item)) for item in shown)
+        self.statements = [statement for statement in told if statement.text]
+        self.options = dict(zip("ABCDEFGH", task.plan.options, strict=False))
+
+    async def question(self, former: Former | None) -> str:
+        """The draft of the templates in natural prose; what was found in a former one is shown."""
+        draw = Random(self.task.chance)
+        style = draw.choice(self.engine.styles)
+        draft = self.engine.templates.question(self.plan, draw)
+        wanted = Wanted.of(self.plan, draft, self.engine.claims)
+        call = self._call("question", {
+            "genre": self.plan.genre, "topic": self.plan.topic, "draft": draft, "phrases": wanted.phrases,
+            "verbatim": wanted.verbatim, "style": style, "options": list(self.plan.options),
+        }, QUESTION)  # fmt: skip
+        if former is not None:
+            said = "; ".join(
+                f"{finding.reason}: {finding.quote}" for finding in former.findings if _in_question(finding)
+            )
+            call = call.again(former.question, self._complaint(Malformed(said, "json")))
+
+        def accept(choice: Choice) -> str:
+            text = " ".join(read_json(choice, QUESTION)["question"].split())
+            wanted.hold(text)
+            return text
+
+        return await self._ask(call, accept)
+
+    async def reasoning(self, question: str) -> Written:
+        """The chain and the answer."""
+        told = self.plan.answer.text if self.engine.conditioning == "answer" else None
+        return await self._long("reasoning", question, {"answer": told})
+
+    async def revision(self, former: Former) -> Written:
+        """The chain and the answer again, after a critic has looked at what was found."""
+        common = {
+            "genre": self.plan.genre, "question": former.question, "options": self.options,
+            "statements": self.statements, "findings": former.findings,
+        }  # fmt: skip
+        told = {**common, "steps": [step.text for step in former.steps], "response": former.response}
+        call = self._call("critique", told, CRITIQUE)
+        points = await self._ask(call, lambda choice: read_json(choice, CRITIQUE)["points"])
+        text = "\n".join(f"{n}. {_with_ids(step)}" for n, step in enumerate(former.steps, 1))
+        sections = f"## Reasoning\n{text}\n## Answer\n{former.response}"
+        return await self._long(
+            "revision", former.question, {"former": sections, "findings": former.findings, "points": points}
+        )
+
+    async def _long(self, template: str, question: str, more: Mapping[str, Any]) -> Written:
+        call = self._call(template, {
+            "genre": self.plan.genre, "topic": self.plan.topic, "question": question, "options": self.options,
+            "statements": self.statements, "native": self.profile.reasoning == "native", **more,
+        })  # fmt: skip
+
+        def accept(choice: Choice) -> Written:
+            if not self.statements:
+                return self._linked(read_unsupported(choice))
+            written = read_sections(choice)
+            for step in written.steps:
+                for claim in step.claims:
+                    strange = [ident for ident in claim.evidence if ident not in self.evidence]
+                    if strange:
+                        raise Malformed(
+                            f"it cites {strange[0]}, and there is no such id", reason="it cites what is not there"
+                        )
+            return written
+
+        return await self._ask(call, accept)
+
+    def _linked(self, written: Written) -> Written:
+        """Claims for a text that cites nothing: the sentences that name all that a piece of evidence is about."""
+        return written._replace(steps=tuple(self._link(step) for step in written.steps))
+
+    def _link(self, step: WrittenStep) -> WrittenStep:
+        claims = []
+        for text in _SENTENCES.split(step.text):
+            found = [item.id for item in self.plan.evidence if _names_all(self.engine.claims, text, item)]
+            if found:
+                claims.append(Cited(text, tuple(found[:2])))
+        return step._replace(claims=tuple(claims))
+
+    def step(self, written: WrittenStep) -> Step:
+        """A step with its claims; a claim is supported if it quotes its evidence, else it is unknown."""
+        claims = {}
+        for cited in written.claims:
+            items = [self.evidence[ident] for ident in cited.evidence]
+            quoted = self.engine.claims.quoted(cited.text, items)
+            text = (quoted or cited.text).rstrip(".")
+            claims[text] = Claim(text=text, evidence=cited.evidence, verdict="supported" if quoted else "unknown")
+        return Step(text=written.text, claims=tuple(claims.values()))
+
+    def _call(self, template: str, fields: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -> Call:
+        text = self.engine.prompts.render(f"served/{template}.j2", fields).strip()
+        if self.profile.system:
+            turns = ({"role": "system", "content": self.engine.system}, {"role": "user", "content": text})
+        else:
+            turns = ({"role": "user", "content": f"{self.engine.system}\n\n{text}"},)  # type: ignore[assignment]
+        body = sampling_of(self.engine.config, self.profile)
+        if schema is not None and self.profile.reasoning == "prompted":
+            body["max_tokens"] = min(_SMALL, body["max_tokens"])
+        if "seed" not in self.profile.lacks:
+            body["seed"] = self.task.chance & 0x7FFFFFFF
+        return Call(self.writer.model, turns, {**body, **self.profile.body}, schema, self.writer.revision)
+
+    def _complaint(self, problem: Malformed) -> str:
+        return complaint(self.engine.prompts, problem)
+
+    async def _ask(self, call: Call, accept: Callable[[Choice], T]) -> T:
+        def read(completion: Completion) -> T:
+            return accept(completion.first)
+
+        return await self.engine.scheduler.ask(call, rank=self.task.place, accept=read, complain=self._complaint)
+
+
+def complaint(prompts: Prompts, problem: Malformed) -> str:
+    """What a model is told about an unusable reply."""
+    return prompts.render("served/reask.j2", {"error": str(problem), "form": problem.form}).strip()
+
+
+def sampling_of(config: Config, profile: Profile) -> dict[str, Any]:
+    """How tokens are drawn: the configuration's word, else the profile's, else the server's."""
+    asked, usual = config.sampling, profile.sampling
+    drawn = {
+        "max_tokens": asked.max_tokens or usual.max_tokens or _LONG,
+        "temperature": asked.temperature if asked.temperature is not None else usual.temperature,
+        "top_p": asked.top_p if asked.top_p is not None else usual.top_p,
+    }
+    return {name: value for name, value in drawn.items() if value is not None}
+
+
+class Wanted(NamedTuple):
+    """What a rewritten question has to keep of its draft."""
+
+    phrases: tuple[str, ...]
+    verbatim: tuple[str, ...]
+    numbers: frozenset[str]
+    barred: tuple[str, ...]
+    """Options, which it must not name."""
+    asks: bool
+
+    @classmethod
+    def of(cls, plan: Plan, draft: str, claims: Claims) -> Wanted:
+        """Read it off a plan and the draft of its question."""
+        low = draft.casefold()
+        verbatim = [found.strip() for found in _DENIAL.findall(draft)]
+        verbatim += [flag.statement for flag in plan.facts.get("flags", ()) if flag.statement.casefold() in low]
+        closing = _SENTENCES.split(draft)[-1]
+        if kind_of(plan.genre, plan.topic).uniqueness == "source_relative":
+            verbatim.append(closing)
+        names = {name for item in plan.evidence for name in _tellable(claims, item) if name.casefold() in low}
+        names |= set(_AGED.findall(draft))
+        rest = " ".join(verbatim).casefold()
+        kept = [name for name in names if not any(name != other and name in other for other in names)]
+        return cls(
+            tuple(sorted(name for name in kept if name.casefold() not in rest)),
+            tuple(dict.fromkeys(verbatim)),
+            frozenset(_NUMBER.findall(draft)),
+            tuple(option for option in plan.options if option.casefold() not in low),
+            draft.rstrip().endswith("?"),
+        )
+
+    def hold(self, question: str) -> None:
+        """Hold a question to it.
+
+        Raises:
+            Malformed: it lacks or adds something; says what.
+        """
+        low = question.casefold()
+        for text in (*self.phrases, *self.verbatim):
+            if text.casefold() not in low:
+                raise Malformed(f"the question has to hold word for word: {text}", "json", "it lacks what it must keep")
+        numbers = frozenset(_NUMBER.findall(question))
+        if numbers != self.numbers:
+            odd = sorted(numbers ^ self.numbers)[0]
+            raise Malformed(f"the numbers of the draft are kept and no others stated: {odd}", "json", "other numbers")
+        for option in self.barred:
+            if option.casefold() in low:
+                raise Malformed(f"the question must not name an option: {option}", "json", "it names an option")
+        if self.asks and not question.endswith(("?", "\uff1f")):
+            raise Malformed("the question does not end with the question itself", "json")
+
+
+@lru_cache(maxsize=50_000)
+def _tellable_names(claims: Claims, ref: str) -> tuple[str, ...]:
+    row = claims.knowledge.tables.rows.get(ref)
+    rest = (getattr(row, name, "") for name in ("exposure", "history"))
+    return tuple(name for name in (*(n for names in claims.names(ref) for n in names), *rest) if name)
+
+
+def _tellable(claims: Claims, item: Evidence) -> tuple[str, ...]:
+    """What one piece of evidence may have given a draft to say."""
+    if item.type == "calculation":
+        return tuple(f"{q.value:g} {q.unit}" for q in item.inputs or () if q.unit)
+    return _tellable_names(claims, item.ref)
+
+
+def _names_all(claims: Claims, text: str, item: Evidence) -> bool:
+    """Whether a sentence names everything that a piece of evidence is about, and that is more than one thing."""
+    things = claims.names(item.ref)
+    low = text.casefold()
+    return len(things) > 1 and all(any(name.casefold() in low for name in names) for names in things)
+
+
+def _in_question(finding: Finding) -> bool:
+    return finding.place == "question"
+
+
+def _with_ids(step: Step) -> str:
+    """A step as the model wrote it: each claim with its ids."""
+    text = step.text
+    for claim in step.claims:
+        text = text.replace(claim.text, f"{claim.text} [{', '.join(claim.evidence)}]", 1)
+    return text

@@ -1,0 +1,353 @@
+"""The store of a run: one SQLite file that holds every reply, every finished sample, and where the run stands.
+
+Replies are committed as they come, all that arrived in one turn of the event loop together,
+and count only then; samples are committed in batches. Write-ahead log without fsync per
+commit: a killed process loses nothing, a power cut at most the last moments, and the file is
+whole after either. What the gate remembers of earlier rows is in a table too, so a run of a
+million rows is picked up without reading one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zstandard
+
+from synth.engines.scheduler import Spent
+from synth.errors import ConflictError, NoSpaceError, UsageError
+from synth.funnel import Funnel
+from synth.sample import Sample, from_json, opening, to_json
+from synth_kg.aliases import normal
+
+DATABASE = "run.db"
+VERSION = 2
+_TABLES = """
+CREATE TABLE samples (seed INTEGER PRIMARY KEY, status TEXT NOT NULL, row BLOB NOT NULL);
+CREATE TABLE ahead (seed INTEGER PRIMARY KEY, row BLOB NOT NULL);
+CREATE TABLE calls (
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, reply BLOB NOT NULL
+);
+CREATE TABLE gate (kind TEXT NOT NULL, name TEXT NOT NULL, times INTEGER NOT NULL, PRIMARY KEY (kind, name))
+    WITHOUT ROWID;
+CREATE TABLE marks (seed INTEGER PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_LEVEL = 3
+
+
+class Reply(NamedTuple):
+    """A reply on its way into the store."""
+
+    key: bytes
+    model: str
+    tokens: tuple[int, int]
+    body: bytes
+
+
+class Store:
+    """The database of a run, held by one process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pack = zstandard.ZstdCompressor(level=_LEVEL)
+        self._unpack = zstandard.ZstdDecompressor()
+        self._arrived: list[Reply] = []
+        self._durable: asyncio.Future[None] | None = None
+        self.spent = Spent()
+        with disk():
+            self._db = sqlite3.connect(folder / DATABASE, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._open()
+            self.spent = Spent(**(self.value("spent") or {}))
+        self.memory = Memory(self._db)
+
+    def _open(self) -> None:
+        """Make the tables, or bring those of an earlier version up to this one."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise UsageError(
+                f"{self.folder / DATABASE}: written by a later version of synth (schema {version}, this one knows "
+                f"{VERSION}); use that version"
+            )
+        if version == VERSION:
+            return
+        old = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'samples'").fetchone()
+        with self._whole():
+            if old:
+                self._db.execute("ALTER TABLE samples RENAME TO samples_1")
+                self._db.execute("ALTER TABLE run RENAME TO run_1")
+            for statement in _TABLES.split(";\n"):
+                self._db.execute(statement)
+            if old:
+                self._from_1()
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _from_1(self) -> None:
+        """Schema 1 had samples and the run's identity only: the gate and the funnel are counted from them."""
+        self._db.execute("INSERT INTO samples SELECT seed, status, row FROM samples_1")
+        self._db.execute("INSERT INTO run SELECT key, value FROM run_1")
+        self._db.execute("DROP TABLE samples_1")
+        self._db.execute("DROP TABLE run_1")
+        memory, funnel = Memory(self._db), Funnel()
+        for sample in self.samples():
+            funnel.take(sample)
+            if sample.verdict.status == "accepted":
+                memory.take(sample)
+        memory.write()
+        self._set("funnel", funnel.state())
+
+    def close(self) -> None:
+        """Fold the log into the database and let go of it."""
+        with disk():
+            self._commit()
+            self._db.close()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """One transaction: all of it or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # -- what the run is
+
+    def value(self, key: str) -> Any:
+        """A value that the run keeps about itself, or None."""
+        found = self._db.execute("SELECT value FROM run WHERE key = ?", (key,)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def keep_value(self, key: str, value: Any) -> None:
+        """Keep a value about the run."""
+        with disk(), self._whole():
+            self._set(key, value)
+
+    def _set(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value)))
+
+    def claim(self, identity: Mapping[str, Any], *, but: Iterable[str] = ()) -> None:
+        """Bind the folder to a configuration, or make sure that it is bound to this one.
+
+        Args:
+            identity: what changes rows, by name.
+            but: names that may differ.
+
+        Raises:
+            ConflictError: the folder holds a run of another configuration; says what differs.
+        """
+        found = self.value("identity")
+        if found is None:
+            self.keep_value("identity", identity)
+            return
+        before, now = _flat(found), _flat(json.loads(json.dumps(identity)))
+        differing = [
+            key for key in sorted(before.keys() | now.keys()) if key not in but and before.get(key) != now.get(key)
+        ]
+        if differing:
+            what = "; ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:4])
+            raise ConflictError(
+                f"{self.folder} holds a run of another configuration ({what}): "
+                "choose another --out, or give the same options"
+            )
+
+    # -- replies
+
+    def reply(self, key: bytes) -> bytes | None:
+        """The stored reply of this name."""
+        found = self._db.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone()
+        return self._unpack.decompress(found[0]) if found else None
+
+    async def keep(self, key: bytes, model: str, tokens: tuple[int, int], reply: bytes) -> None:
+        """Store a reply; returns when it is durable, together with all that arrived in this turn of the loop."""
+        if self._durable is None:
+            loop = asyncio.get_running_loop()
+            self._durable = loop.create_future()
+            loop.call_soon(self._commit_soon)
+        self._arrived.append(Reply(key, model, tokens, reply))
+        await asyncio.shield(self._durable)
+
+    def _commit_soon(self) -> None:
+        durable, self._durable = self._durable, None
+        try:
+            with disk():
+                self._commit()
+        except Exception as error:
+            if durable is not None and not durable.done():
+                durable.set_exception(error)
+            return
+        if durable is not None and not durable.done():
+            durable.set_result(None)
+
+    def _commit(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if not arrived:
+            return
+        with self._whole():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO calls (key, model, prompt_tokens, completion_tokens, reply) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [(r.key, r.model, *r.tokens, self._pack.compress(r.body)) for r in arrived],
+            )
+            self._set("spent", vars(self.spent))
+
+    def replies(self) -> int:
+        """How many replies are stored."""
+        (number,) = self._db.execute("SELECT count(*) FROM calls").fetchone()
+        return int(number)
+
+    def drop_replies(self) -> int:
+        """Drop every reply and give their space back; the rows stay.
+
+        Returns:
+            How many there were.
+        """
+        with disk():
+            dropped = self.replies()
+            with self._whole():
+                self._db.execute("DELETE FROM calls")
+                self._set("cleaned", True)
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return dropped
+
+    # -- samples
+
+    def add(self, batch: Iterable[tuple[int, Sample]], funnel: Funnel, marks: Mapping[int, Any] | None = None) -> None:
+        """Commit finished samples, what the gate remembers of them, and where the run stands."""
+        rows = [(index, sample.verdict.status, to_json(sample)) for index, sample in batch]
+        with disk(), self._whole():
+            self._db.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
+            self._db.executemany("DELETE FROM ahead WHERE seed = ?", [(index,) for index, *_ in rows])
+            self._db.executemany(
+                "INSERT OR IGNORE INTO marks VALUES (?, ?)",
+                [(place, json.dumps(state)) for place, state in (marks or {}).items()],
+            )
+            self.memory.write()
+            self._set("funnel", funnel.state())
+            self._set("spent", vars(self.spent))
+
+    def put_ahead(self, index: int, sample: Sample) -> None:
+        """Lay a sample aside that has to wait for an earlier seed."""
+        with disk(), self._whole():
+            self._db.execute("INSERT OR REPLACE INTO ahead VALUES (?, ?)", (index, to_json(sample)))
+
+    def take_ahead(self, index: int) -> Sample:
+        """A sample that was laid aside."""
+        (row,) = self._db.execute("SELECT row FROM ahead WHERE seed = ?", (index,)).fetchone()
+        return from_json(row)
+
+    def start(self) -> tuple[Funnel, tuple[int, Any] | None]:
+        """Where the run stands: its funnel, and the last mark from which seeds can be drawn on."""
+        state = self.value("funnel")
+        funnel = Funnel.of(state) if state else Funnel()
+        with disk():
+            self._db.execute("DELETE FROM ahead")
+            mark = self._db.execute(
+                "SELECT seed, state FROM marks WHERE seed <= ? ORDER BY seed DESC LIMIT 1", (funnel.done,)
+            ).fetchone()
+        return funnel, (int(mark[0]), json.loads(mark[1])) if mark else None
+
+    def forget_samples(self) -> None:
+        """Drop every sample, to make them anew from the stored replies."""
+        with disk(), self._whole():
+            for table in ("samples", "ahead", "gate", "marks"):
+                self._db.execute(f"DELETE FROM {table}")
+            self._db.execute("DELETE FROM run WHERE key = 'funnel'")
+
+    def samples(self) -> Iterator[Sample]:
+        """Every finished sample, in the order of the seeds."""
+        try:
+            for (row,) in self._db.execute("SELECT row FROM samples ORDER BY seed"):
+                yield from_json(row)
+        except (sqlite3.DatabaseError, ValueError) as error:  # pydantic raises ValueErrors
+            raise UsageError(f"{self.folder / DATABASE}: damaged; move the folder away and start again") from error
+
+    def rows(self, *, accepted: bool) -> Iterator[bytes]:
+        """The accepted rows, or all others, as lines of JSON in the order of the seeds."""
+        sign = "=" if accepted else "<>"
+        query = f"SELECT row FROM samples WHERE status {sign} 'accepted' ORDER BY seed"
+        return (row + b"\n" for (row,) in self._db.execute(query))
+
+
+class Memory:
+    """What the gate has let in so far: questions asked, evidence sets used, openings said."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._fresh: dict[tuple[str, str], int] = {}
+        """Counts since the last commit."""
+
+    def times(self, kind: str, name: str) -> int:
+        """How often something was let in: a 'question', a 'group' or an 'opening'."""
+        if (kind, name) in self._fresh:
+            return self._fresh[kind, name]
+        found = self._db.execute("SELECT times FROM gate WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+        return int(found[0]) if found else 0
+
+    def take(self, sample: Sample) -> None:
+        """Remember an accepted sample."""
+        for kind, name in (
+            ("question", question_name(sample)),
+            ("group", sample.seed.group),
+            ("opening", opening(sample)),
+        ):
+            self._fresh[kind, name] = self.times(kind, name) + 1
+
+    def commonest(self, kind: str) -> int:
+        """The largest of the counts of a kind."""
+        fresh = max((times for (k, _), times in self._fresh.items() if k == kind), default=0)
+        (stored,) = self._db.execute("SELECT max(times) FROM gate WHERE kind = ?", (kind,)).fetchone()
+        return max(fresh, int(stored or 0))
+
+    def write(self) -> None:
+        """Write the counts since the last commit; part of the caller's transaction."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO gate VALUES (?, ?, ?)",
+            [(kind, name, times) for (kind, name), times in self._fresh.items()],
+        )
+        self._fresh = {}
+
+
+def question_name(sample: Sample) -> str:
+    """The name under which the gate knows a question: two that differ in case or punctuation share it."""
+    return hashlib.blake2b(normal(sample.question).encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def disk() -> Iterator[None]:
+    """Turn what a database says about a full or broken disk into our own words."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "full" in text or "disk I/O" in text:
+            raise NoSpaceError(
+                f"the run's database cannot be written ({text}): what was finished is kept; "
+                "free some space and run the same command again"
+            ) from error
+        raise UsageError(f"the run's database cannot be used ({text})") from error
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"{DATABASE} is damaged ({error}): move the folder away and start again") from error
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
