@@ -10,124 +10,31 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from synth import __version__
 from synth.claims import Claims
-from synth.config import Config, fingerprint, load_config, what_changes_rows
+from synth.config import Config, load_config
 from synth.driver import Driver, Progress, Wanted, Work, wanted_of
-from synth.engines import Opened, choose_models, open_engine, writers_of
-from synth.errors import NotBuiltError, UsageError
+from synth.engines.opening import Opened, choose_models, open_engine
+from synth.errors import UsageError
 from synth.pilot import Pilot, pilot_of
+from synth.prepared import Prepared, prepare, unkept
 from synth.process import LOCK, Drain, sole_driver
-from synth.prompts import Prompts, load_prompts
 from synth.replay import Shelf, Verification, replay
 from synth.report import write_report
-from synth.run import ACCEPTED, CONFIG, DATABASE, Run, Store, make_folder, publish, write_config
+from synth.reworded import Reworded, keeps_replies, recorded
+from synth.run import ACCEPTED, CONFIG, DATABASE, PROMPTS, Run, Store, make_folder, publish, write_config
 from synth.sample import Sample, from_json
-from synth.seeds.kg import Seeds
-from synth.seeds.source import GRAPH, knowledge_of, open_graph, open_named, read_sources
+from synth.seeds.source import GRAPH, open_graph, open_named, read_sources
 from synth.steps.score import scored
-from synth_kg.knowledge import Knowledge, bundled
+from synth_kg.knowledge import bundled
 
-PROMPTS = "prompts"
-"""Folder of a run that holds the templates that it was given instead of bundled ones."""
 LOGS = "logs"
-_WORDED = "en"
-"""Language in which the templates word evidence, whatever language a model writes in."""
 
 log = logging.getLogger("synth")
-
-
-class Prepared(NamedTuple):
-    """A configuration with all that it names, opened."""
-
-    config: Config
-    prompts: Prompts
-    """In which evidence is worded."""
-    asked_with: Prompts
-    """With which a model is asked: those of the rows' language."""
-    knowledge: Knowledge
-    seeds: Seeds
-    fingerprint: str
-    identity: Mapping[str, Any]
-    """What changes rows, by name: two runs with the same identity give the same bytes."""
-
-
-def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None = None) -> Prepared:
-    """Open what a configuration names, and refuse what cannot be used, before any work.
-
-    Args:
-        config: the resolved configuration.
-        prompts: a folder of templates; they stand in for bundled ones of the same name.
-        graph: where to keep the graph of `config.source`; needed only to write it.
-
-    Raises:
-        UsageError: a source, a language, a model or a kind of seed that cannot be used.
-    """
-    if config.seed != "kg":
-        raise NotBuiltError(f"--seed {config.seed}: this version has --seed kg; others come in a later version")
-    if config.engine == "grounded" and config.lang != _WORDED:
-        raise NotBuiltError(
-            f"--lang {config.lang}: the embedded engine writes English only, since there is no table of "
-            "labels in that language whose licence allows it; a served model can be asked (--engine openai)"
-        )
-    worded, asked_with = _templates(config, prompts)
-    knowledge = bundled()
-    if config.source:
-        source = read_sources(config.source, config.source_license)
-        for message in source.bad_frames:
-            log.warning("skipped a frame that cannot be read: %s", message)
-        for name in source.unlicensed:
-            log.warning("%s states no licence: --set source_license=NAME says which it is", name)
-        knowledge = knowledge_of(source, graph) if graph else _unkept(source)
-    if config.engine == "grounded" and (config.mixture.abstract or config.mixture.dialogue):
-        raise UsageError("mixture.abstract, mixture.dialogue: only a served model writes these (--engine openai)")
-    seeds = Seeds(knowledge, config)
-    if config.source and not any(found for genre, found in seeds.lists.items() if genre != "calculation"):
-        raise UsageError(
-            f"{', '.join(config.source)}: read, but the reviewed tables keep nothing of it; they know terms "
-            "of the Disease Ontology (`synth kg info` prints what can be made)"
-        )
-    hashes = worded.hash if asked_with is worded else f"{worded.hash} {asked_with.hash}"
-    identity = {
-        **what_changes_rows(config), **_models(config),
-        "graph": knowledge.name, "prompts": hashes, "version": __version__,
-    }  # fmt: skip
-    return Prepared(config, worded, asked_with, knowledge, seeds, fingerprint(identity), identity)
-
-
-def _templates(config: Config, folder: Path | None) -> tuple[Prompts, Prompts]:
-    """The templates that word evidence, and those that a model is asked with; `folder` may hold either."""
-    if config.lang == _WORDED:
-        worded = load_prompts(_WORDED, folder)
-        return worded, worded
-    has = folder is not None and (folder / _WORDED).is_dir()
-    return load_prompts(_WORDED, folder if has else None), load_prompts(config.lang, folder)
-
-
-def _models(config: Config) -> dict[str, Any]:
-    """What of a run's models changes rows: their names, revisions, licences and how they are asked."""
-    if config.engine == "grounded":
-        return {}
-    told = []
-    for writer in writers_of(config):
-        profile = writer.profile.model_dump(mode="json")
-        kept = {name: profile[name] for name in ("license", "reasoning", "system", "body", "sampling")}
-        told.append(
-            {"model": writer.model, "revision": writer.revision, **kept, "seed": "seed" not in profile["lacks"]}
-        )
-    return {"model": [one["model"] for one in told], "profile": told}
-
-
-def _unkept(source: Any) -> Knowledge:
-    """The knowledge of a source without leaving its graph on disk."""
-    import tempfile  # noqa: PLC0415  (only for a look at a source before a run)
-
-    with tempfile.TemporaryDirectory() as folder:
-        return knowledge_of(source, Path(folder))
 
 
 def generate(
@@ -168,7 +75,7 @@ def generate(
     folder = Path(out) if out else None
     again = config.engine == "replay"
     if again:
-        config, prompts = _recorded(folder)
+        config, prompts = recorded(folder)
     wanted = wanted_of(n, accept, pilot)
     config = _named(config, folder)
     if folder is None:
@@ -220,14 +127,6 @@ def _named(config: Config, folder: Path | None) -> Config:
         if before.engine == config.engine and before.model:
             return config.model_copy(update={"model": before.model})
     return config.model_copy(update={"model": asyncio.run(choose_models(config))})
-
-
-def _recorded(folder: Path | None) -> tuple[Config, Path | None]:
-    """The configuration and templates of a run whose replies are to be used again."""
-    if folder is None or not (folder / DATABASE).is_file() or not (folder / CONFIG).is_file():
-        raise UsageError("--engine replay: name a finished run with --out; its own configuration is used")
-    prompts = folder / PROMPTS
-    return load_config(folder / CONFIG), prompts if prompts.is_dir() else None
 
 
 def _from_replies(store: Store) -> Wanted:
@@ -389,20 +288,24 @@ def verify(
         rows: samples, or rows as read from JSON.
         kg: a built graph that rows may name, besides the bundled one.
         source: ontologies from which such a graph is read.
-        run: the folder of the run that the rows come from; its graph and templates are used.
+        run: the folder of the run that the rows come from; its graph, templates and replies are used.
     """
     graphs = [bundled()]
-    folders = []
+    folders: list[Path] = []
     if kg is not None:
         graphs.append(open_named(str(kg)))
     if source:
-        graphs.append(_unkept(read_sources(source, Config().source_license)))
+        graphs.append(unkept(read_sources(source, Config().source_license)))
     if run is not None:
         if (Path(run) / GRAPH).is_dir():
             graphs.append(open_graph(Path(run) / GRAPH))
         if (Path(run) / PROMPTS).is_dir():
             folders.append(Path(run) / PROMPTS)
-    return replay(rows, Shelf(graphs, folders))
+    shelf = Shelf(graphs, folders)
+    if run is not None and keeps_replies(Path(run)):
+        with Reworded(Path(run)) as reworded:
+            return replay(rows, shelf, reworded)
+    return replay(rows, shelf)
 
 
 def score(rows: Iterable[Sample]) -> Iterator[Sample]:

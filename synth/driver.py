@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from synth.claims import Claims
 from synth.config import Config
-from synth.engines import Opened
+from synth.engines.opening import Opened
 from synth.errors import StopWork, UsageError
 from synth.executors.local import execute
 from synth.funnel import Funnel

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from synth.config import Config
 from synth.driver import Driver
-from synth.engines import profile_for
+from synth.engines.opening import profile_for
 
 _Z = 1.959964
 

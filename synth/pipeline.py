@@ -14,7 +14,7 @@ import logging
 from synth.checks import Context
 from synth.claims import Claims
 from synth.config import Config
-from synth.engines import Engine
+from synth.engines.engine import Engine
 from synth.errors import SynthError, Unanswered
 from synth.plan import Spot
 from synth.sample import Finding, Outcome, Sample, opening
@@ -25,6 +25,8 @@ from synth.steps.score import Score
 from synth.store import Memory, question_name
 from synth_kg.knowledge import Knowledge
 
+_FEW = 5
+"""Chains that may share an opening however small the run, where none can be reworded at the gate."""
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +79,8 @@ class Pipeline:
             return Finding(check="evidence set", reason="the evidence set was used often enough", place="seed")
         if memory.times("question", question_name(sample)):
             return Finding(check="duplicate", reason="the question was asked before", place="question")
-        limit = max(1.0, self.config.checks.max_opening_share * (accepted + 1))
+        few = _FEW if self.draft.engine.waits else 1
+        limit = max(few, self.config.checks.max_opening_share * (accepted + 1))
         if memory.times("opening", opening(sample)) + 1 > limit:
             return Finding(check="opening", reason="the opening is worn out", place="reasoning")
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from synth.checks import Context, run_checks
 from synth.checks.proof import GROUNDED
 from synth.claims import Claims, worked_again
 from synth.config import Checks
+from synth.engines.engine import Engine
 from synth.engines.grounded import Echo, Grounded
 from synth.plan import EvidenceBook
 from synth.prompts import Prompts, load_prompts
@@ -101,12 +102,17 @@ class Shelf:
             yield load_prompts(WORDED, folder)
 
 
-def replay(rows: Iterable[Sample | Mapping[str, Any]], shelf: Shelf) -> Verification:
+def replay(
+    rows: Iterable[Sample | Mapping[str, Any]],
+    shelf: Shelf,
+    reword: Callable[[Sample], Sample | None] | None = None,
+) -> Verification:
     """Replay the proof of every row.
 
     Args:
         rows: samples, or rows as read from JSON.
         shelf: the graphs and templates at hand.
+        reword: gives a row that a model worded as the stored replies word it, or None without them.
     """
     outcome = Verification()
     seen: Counter[str] = Counter()
@@ -124,9 +130,12 @@ def replay(rows: Iterable[Sample | Mapping[str, Any]], shelf: Shelf) -> Verifica
             outcome.not_replayed.append(Fault(name, "seed.graph", context))
             continue
         outcome.replayed += 1
-        outcome.modelled += sample.generator.engine != GROUNDED
+        modelled = sample.generator.engine != GROUNDED
+        outcome.modelled += modelled
+        again = reword(sample) if modelled and reword is not None else None
+        outcome.worded += again is not None
         outcome.other_templates += not context.claims.prompts.bundled
-        fault = _first_fault(sample, context) or _repeated(sample, seen)
+        fault = _first_fault(sample, context) or _other_words(sample, again) or _repeated(sample, seen)
         if fault is not None:
             outcome.faults.append(Fault(name, *fault))
     return outcome
@@ -135,6 +144,12 @@ def replay(rows: Iterable[Sample | Mapping[str, Any]], shelf: Shelf) -> Verifica
 def _name(row: Sample | Mapping[str, Any], number: int) -> str:
     ident = row.id if isinstance(row, Sample) else row.get("id") if isinstance(row, Mapping) else None
     return str(ident) if ident else f"line {number}"
+
+
+def _other_words(sample: Sample, again: Sample | None) -> tuple[str, str] | None:
+    """Where a row says something else than the replies that it was made from."""
+    differing = (name for name in _MADE if again is not None and getattr(again, name) != getattr(sample, name))
+    return next(((name, "is not what the stored replies say") for name in differing), None)
 
 
 def _repeated(sample: Sample, seen: Counter[str]) -> tuple[str, str] | None:
@@ -182,8 +197,10 @@ def _made_again(sample: Sample, context: Context) -> Iterator[tuple[str, str]]:
     prove it (see `Verification.worded`). All else is made again.
     """
     origin, config = origin_of(sample.generator.sampling)
-    engine = Grounded(context.claims) if sample.generator.engine == GROUNDED else Echo(sample)
-    draft = Draft(context.knowledge, config.model_copy(update={"lang": sample.language}), engine)
+    engine: Engine = Grounded(context.claims)
+    if sample.generator.engine != GROUNDED:
+        engine, config = Echo(sample), config.model_copy(update={"lang": sample.language})
+    draft = Draft(context.knowledge, config, engine)
     again = _now(draft(origin.spot, origin.directives))
     for name in _MADE:
         if getattr(again, name) != getattr(sample, name):

@@ -23,6 +23,8 @@ from synth.store import DATABASE, Store
 
 __all__ = ["DATABASE", "Run", "Store", "make_folder", "publish", "read_rows", "write_config", "write_whole"]
 
+PROMPTS = "prompts"
+"""Folder of a run that holds the templates that it was given for bundled ones."""
 ACCEPTED, REJECTED, FUNNEL, CONFIG = "accepted.jsonl", "rejected.jsonl", "funnel.json", "config.yaml"
 
 

@@ -53,9 +53,14 @@ class Reply(NamedTuple):
 
 
 class Store:
-    """The database of a run, held by one process."""
+    """The database of a run, held by one process.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the run.
+        writes: whether it is opened to write; if not, it has to be there and of this version.
+    """
+
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
         self.folder = folder
         self._pack = zstandard.ZstdCompressor(level=_LEVEL)
         self._unpack = zstandard.ZstdDecompressor()
@@ -63,14 +68,17 @@ class Store:
         self._durable: asyncio.Future[None] | None = None
         self.spent = Spent()
         with disk():
-            self._db = sqlite3.connect(folder / DATABASE, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._open()
+            mode = "rwc" if writes else "ro"
+            self._db = sqlite3.connect(f"{(folder / DATABASE).absolute().as_uri()}?mode={mode}", uri=True)
+            self._db.isolation_level = None
+            if writes:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+            self._open(writes)
             self.spent = Spent(**(self.value("spent") or {}))
         self.memory = Memory(self._db)
 
-    def _open(self) -> None:
+    def _open(self, writes: bool) -> None:
         """Make the tables, or bring those of an earlier version up to this one."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
@@ -80,6 +88,8 @@ class Store:
             )
         if version == VERSION:
             return
+        if not writes:
+            raise UsageError(f"{self.folder / DATABASE}: written by an earlier version of synth")
         old = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'samples'").fetchone()
         with self._whole():
             if old:

@@ -31,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "schema": form.schema,
     "options distinct": unique.options_distinct,
     "unique": unique.unique,
+    "language": form.language,
     "leak": form.leak,
     "stem": proof.stem,
     "citations": proof.citations,

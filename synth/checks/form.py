@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from synth.checks import Context
 
 _RESIDUE = re.compile(r"\{\{|\}\}|\{%|\bNone\b|\bUndefined\b|  |\.\.|,,| \.| ,")
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_LETTER = re.compile(r"[^\W\d_]")
+_MOSTLY, _HARDLY = 0.3, 0.02
+"""Share of Chinese characters among the letters of a Chinese text, at least, and of an English one, at most.
+English names in parentheses take up to two thirds of a Chinese text's letters."""
 _SENTENCE = re.compile(r"[.?!]\s+|\n+")
 
 
@@ -54,6 +59,15 @@ def leak(sample: Sample, context: Context) -> Iterator[Finding]:
             yield fault("the stem shares a telling word with the answer alone", "question")
 
 
+def language(sample: Sample, _context: Context) -> Iterator[Finding]:
+    """The texts are in the script of the row's language."""
+    for place in ("question", "reasoning", "response"):
+        text = getattr(sample, place)
+        chinese = len(_CHINESE.findall(text)) / max(1, len(_LETTER.findall(text)))
+        if (sample.language == "zh" and chinese < _MOSTLY) or (sample.language == "en" and chinese > _HARDLY):
+            yield fault("not in the language of the row", place, quote=f"{chinese:.0%} Chinese characters")
+
+
 def answered(sample: Sample, _context: Context) -> Iterator[Finding]:
     """The reasoning ends in the answer, does not begin with it, and the response gives it."""
     if sample.genre in WRITTEN:
@@ -86,8 +100,11 @@ def _core(option: str) -> str:
 
 
 def length(sample: Sample, context: Context) -> Iterator[Finding]:
-    """Long enough to argue, not longer than a reader bears; explainers carry their text in the response."""
-    words = len(sample.reasoning.split())
+    """Long enough to argue, not longer than a reader bears; two Chinese characters count as a word.
+
+    Written texts carry theirs in the response.
+    """
+    words = len(sample.reasoning.split()) + len(_CHINESE.findall(sample.reasoning)) // 2
     if sample.genre not in WRITTEN and words < context.bounds.min_reasoning_words:
         yield fault("too few words of reasoning", "reasoning", quote=str(words))
     if words > context.bounds.max_reasoning_words:

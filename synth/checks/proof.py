@@ -94,8 +94,8 @@ def _holds(sample: Sample, claim: Claim, items: list[Evidence], context: Context
 
 
 def claimed(sample: Sample, _context: Context) -> Iterator[Finding]:
-    """A row rests on its evidence: at least two of its claims, and at least one in a written text."""
-    least = 1 if sample.genre in WRITTEN else 2
+    """A row rests on its evidence: at least two claims, or one where a text or a calculation follows from it."""
+    least = 1 if sample.genre in {*WRITTEN, "calculation"} else 2
     if sum(len(step.claims) for step in sample.steps) < least:
         yield fault("too few claims that cite evidence", "steps")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from synth import api
@@ -11,8 +12,9 @@ from synth.cli.generate import print_funnel
 from synth.cli.show import print_row
 from synth.errors import NotBuiltError, UsageError
 from synth.export import export as write_export
+from synth.process import sole_driver
 from synth.report import write_report
-from synth.run import FUNNEL, Run, write_whole
+from synth.run import DATABASE, FUNNEL, Run, Store, write_whole
 from synth.sample import CAVEAT, Sample, to_json
 
 _SHOWN = 20
@@ -33,6 +35,12 @@ def verify(arguments: argparse.Namespace) -> int:
         f"{total} rows: {outcome.replayed} replayed, {len(outcome.faults)} with a proof that does not hold, "
         f"{len(outcome.not_replayed)} not replayed\n{CAVEAT}"
     )
+    if outcome.modelled:
+        print(
+            f"{outcome.modelled} rows are worded by a model: evidence, answers, options and claims were checked, and "
+            f"the wording of {outcome.worded} was made again from stored replies; what a model "
+            "wrote between its claims is not proved"
+        )
     if outcome.other_templates:
         print(f"{outcome.other_templates} rows are worded by templates other than the bundled ones: read these first")
     if total == 0 and not outcome.faults:
@@ -84,6 +92,24 @@ def report(arguments: argparse.Namespace) -> int:
     print_funnel(run.funnel)
     print(f"\n{write_report(run)}\n{CAVEAT}")
     return 0
+
+
+def clean(arguments: argparse.Namespace) -> int:
+    """`synth clean`."""
+    if not (arguments.folder / DATABASE).is_file():
+        raise UsageError(f"{arguments.folder}: not a run folder (it holds no {DATABASE})")
+    before = _size(arguments.folder)
+    with sole_driver(arguments.folder), closing(Store(arguments.folder)) as store:
+        dropped = store.drop_replies()
+    freed = (before - _size(arguments.folder)) / 1e6
+    print(
+        f"{dropped} replies dropped, {freed:.1f} MB freed; the rows stay, and cannot be replayed from replies any more"
+    )
+    return 0
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob(f"{DATABASE}*"))
 
 
 def score(arguments: argparse.Namespace) -> int:

@@ -18,12 +18,15 @@ from tqdm import tqdm
 from synth import api
 from synth.cli.show import print_row
 from synth.config import Config, load_config
-from synth.errors import NotBuiltError
+from synth.errors import NotBuiltError, UsageError
 from synth.funnel import Funnel
 from synth.pilot import Pilot
+from synth.prepared import prepare
 from synth.run import Run
 from synth.sample import CAVEAT
 
+_ASKING = ("model", "base_url", "profile", "gpus", "concurrency", "max_calls", "max_tokens")
+"""Options that make sense only where a model is asked."""
 _LATER = ("phi_reviewed", "allow_historical")
 _LINE_EVERY = 2.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -44,6 +47,9 @@ def generate(arguments: argparse.Namespace) -> int:
         "serving.max_calls": arguments.max_calls, "serving.max_tokens": arguments.max_tokens,
     }  # fmt: skip
     config = load_config(arguments.config, flags=flags, settings=tuple(arguments.set))
+    if config.engine == "grounded" and (given := [name for name in _ASKING if getattr(arguments, name) is not None]):
+        option = "--" + given[0].replace("_", "-")
+        raise UsageError(f"{option}: the grounded engine asks no model; add --engine openai or --engine vllm")
     if arguments.dry_run:
         return _dry_run(config, arguments)
     run = _generate(
@@ -158,7 +164,7 @@ def print_funnel(funnel: dict[str, Any]) -> None:
 
 
 def _dry_run(config: Config, arguments: argparse.Namespace) -> int:
-    prepared = api.prepare(config, prompts=arguments.prompts)
+    prepared = prepare(config, prompts=arguments.prompts)
     print(f"fingerprint {prepared.fingerprint}")
     print(f"graph       {prepared.knowledge.name}")
     print(f"folder      {arguments.out or Path('runs') / f'{config.seed}-{prepared.fingerprint[:8]}'}")

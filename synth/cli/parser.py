@@ -15,7 +15,6 @@ _LATER = {
     "curate": "a curriculum from rows: train, validation, test",
     "review": "read and sign off rows in a browser",
     "recall": "find rows that repeat a reference",
-    "clean": "remove what a run no longer needs",
     "bench": "planted defects: precision and recall of every check",
     "reward": "pairs, training and evaluation of a reward model",
     "proxy": "train a small model on an export",
@@ -44,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _report(commands)
     _score(commands)
     _kg(commands)
+    _clean(commands)
     _doctor(commands)
     for name, what in _LATER.items():
         later = commands.add_parser(name, help=f"{what} (not in this version)", add_help=False)
@@ -223,6 +223,13 @@ def _kg(commands: Any) -> None:
     for name, what in (("build", "build a graph from sources"), ("walk", "draw subgraphs")):
         later = actions.add_parser(name, help=f"{what} (not in this version)", add_help=False)
         later.set_defaults(run=_not_built(f"kg {name}"), later=True)
+
+
+def _clean(commands: Any) -> None:
+    parser = _command(
+        commands, "clean", "drop the stored replies of a run and keep its rows", "synth clean runs/first", "data:clean"
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN")
 
 
 def _doctor(commands: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from synth.config import Config
-from synth.engines import profile_for, served_name
+from synth.engines.opening import profile_for, served_name
 from synth.engines.server import OwnedServer
 from synth.errors import EndpointError, UsageError
 

@@ -7,12 +7,13 @@ them before anyone sees it, since servers repeat keys in their error messages.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn, Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -40,8 +41,10 @@ class Endpoint:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         if parts.password:
-            self._headers["Authorization"] = aiohttp.BasicAuth(parts.username or "", parts.password).encode()
-            self._secrets += [parts.password, quote(parts.password), self._headers["Authorization"].split()[1]]
+            user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+            token = base64.b64encode(user.encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+            self._secrets += [parts.password, unquote(parts.password), token]
         self._secrets.sort(key=len, reverse=True)
 
     def __repr__(self) -> str:

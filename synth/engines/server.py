@@ -87,8 +87,11 @@ class OwnedServer:
         self.model = str(Path(model).expanduser()) if model.startswith("~") else model
         self.served_name = served_name or model
         self.log = log
-        self._held = _hold(host, 0) if port is None else None
-        self.address: tuple[str, int] = (host, self._held.getsockname()[1] if self._held else port)
+        self._held: socket.socket | None = None
+        if port is None:
+            self._held = _hold(host, 0)
+            port = int(self._held.getsockname()[1])
+        self.address = (host, port)
         self.base_url = f"http://{host}:{self.address[1]}/v1"
         self._flags = tuple(flags)
         self._gpu = gpu
@@ -102,9 +105,7 @@ class OwnedServer:
     @property
     def alive(self) -> bool:
         """Whether the server runs, be it well or not."""
-        # Not poll(): an ended guard keeps its number until `stop`, which kills the group of that number.
-        looked = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return self._guard is not None and os.waitid(os.P_PID, self._guard.pid, looked) is None
+        return self._guard is not None and _runs(self._guard)
 
     @property
     def reason(self) -> str:
@@ -123,8 +124,8 @@ class OwnedServer:
             EndpointError: the server ended, or was not ready in time.
         """
         self._patience = patience
-        command = self._command(say)
         try:
+            command = self._command(say)
             self._held = self._held or _hold(*self.address)
             if sys.platform != "linux":  # elsewhere a port that is held cannot be listened on
                 self._held.close()
@@ -151,30 +152,34 @@ class OwnedServer:
                 return False
             self._revived = True
             say(f"vLLM ended ({self.reason}); starting it once more")
-            await self.stop()
+            await self._end()
             await self.start(say, self._patience)
             return True
 
     async def stop(self) -> None:
         """End the server and all its processes: asked first, then killed. Does nothing twice."""
-        guarded, self._guard = self._guard, None
-        held, self._held = self._held, None
         try:
-            if guarded is not None:
-                assert guarded.stdin is not None
-                guarded.stdin.close()
-                until = time.monotonic() + guard.GRACE + 2
-                while os.waitid(os.P_PID, guarded.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                    if time.monotonic() > until:
-                        break
-                    await asyncio.sleep(0.05)
+            await self._end()
         finally:
-            if guarded is not None:
-                with suppress(ProcessLookupError):
-                    os.killpg(guarded.pid, signal.SIGKILL)
-                guarded.wait()
+            held, self._held = self._held, None
             if held is not None:
                 held.close()
+
+    async def _end(self) -> None:
+        """End the processes, and keep the port."""
+        guarded, self._guard = self._guard, None
+        if guarded is None:
+            return
+        try:
+            assert guarded.stdin is not None
+            guarded.stdin.close()  # which asks
+            until = time.monotonic() + guard.GRACE + 2
+            while _runs(guarded) and time.monotonic() < until:
+                await asyncio.sleep(0.05)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(guarded.pid, signal.SIGKILL)
+            guarded.wait()
 
     def _command(self, say: Say) -> list[str]:
         """What to run; says what it adds."""
@@ -246,6 +251,11 @@ class OwnedServer:
                 return response.status == 200 and self.alive
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
+
+
+def _runs(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process runs. One that ended keeps its number, unlike with poll(): its group is yet to be killed."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def _session() -> aiohttp.ClientSession:

@@ -115,6 +115,7 @@ def test_a_server_that_dies_says_why_and_leaves_nothing(fake: Path, model: str, 
 def test_patience_ends(fake: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TELL", 0.5)
     told: dict[str, int] = {}
+    monkeypatch.setattr(module, "_has_gpu", lambda: True)
 
     async def life() -> None:
         server = OwnedServer(model, ["--hang"], log=tmp_path / "vllm.log", python=fake)
@@ -125,7 +126,6 @@ def test_patience_ends(fake: Path, model: str, tmp_path: Path, monkeypatch: pyte
         with pytest.raises(EndpointError, match=r"not ready in time: 2 s, importing vLLM \(log: "):
             await server.start(say, patience=1.5)
 
-    monkeypatch.setattr(module, "_has_gpu", lambda: True)
     asyncio.run(life())
     assert "starting vLLM: 1 s, importing vLLM" in told
     assert not running(3, told["starting vLLM: 1 s, importing vLLM"])
@@ -358,7 +358,8 @@ def start_serve(model: Path, folder: Path) -> tuple[subprocess.Popen[str], Path]
     errors = folder / "stderr"
     command = [sys.executable, "-m", "synth", "serve", "--model", str(model), "--", *SMALL]
     with errors.open("w") as file:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True), errors
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True, env=environment), errors
 
 
 @pytest.mark.slow

@@ -92,8 +92,17 @@ PLANTED: dict[str, list[Change]] = {
         lambda s: with_steps(s, list(s.steps) * 9),
     ],
     "repetition": [lambda s: with_steps(s, [*s.steps[:-1], s.steps[0], s.steps[-1]])],
-    "safety": [
+    "uncited_clinical_quantity": [
         lambda s: changed(s, response=s.response + " Give 500 mg of it."),
+        lambda s: changed(s, question=s.question.replace(". ", ". It is taken twice daily. ", 1)),
+        lambda s: with_steps(
+            s, [s.steps[0].model_copy(update={"text": s.steps[0].text + " This is contraindicated."}), *s.steps[1:]]
+        ),
+    ],
+    "claimed": [lambda s: with_steps(s, [Step(text=step.text, claims=()) for step in s.steps])],
+    "language": [lambda s: changed(s, response=s.response + " " + "诊断为发作性睡病" * 3 + ".")],
+    "safety": [
+        lambda s: changed(s, response=s.response + " It was a suicide."),
         lambda s: changed(s, question=s.question.replace(". ", f". There is no {stated(s)}. ", 1)),
     ],
 }

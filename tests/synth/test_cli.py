@@ -10,8 +10,8 @@ import pytest
 from synth.cli import main
 from synth.run import Run
 
-COMMANDS = ["demo", "generate", "verify", "show", "export", "report", "score", "kg", "doctor"]
-LATER = ["serve", "curate", "review", "recall", "clean", "bench", "reward", "proxy", "plan"]
+COMMANDS = ["demo", "generate", "serve", "clean", "verify", "show", "export", "report", "score", "kg", "doctor"]
+LATER = ["curate", "review", "recall", "bench", "reward", "proxy", "plan"]
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -36,9 +36,7 @@ def test_a_command_of_a_later_version_says_so(command: str, capsys: pytest.Captu
 @pytest.mark.parametrize(
     "options",
     [
-        ["--seed", "textbook"], ["--seed", "case"], ["--engine", "openai"], ["--engine", "vllm"], ["--lang", "zh"],
-        ["--model", "m"], ["--base-url", "u"], ["--profile", "p"], ["--max-calls", "1"], ["--max-tokens", "1"],
-        ["--pilot", "1"], ["--gpus", "1"], ["--allow-historical"], ["--phi-reviewed", "me"],
+        ["--seed", "textbook"], ["--seed", "case"], ["--allow-historical"], ["--phi-reviewed", "me"],
     ],
 )  # fmt: skip
 def test_an_option_of_a_later_version_says_so(options: list[str], tmp_path: Path, capsys) -> None:
@@ -46,6 +44,27 @@ def test_an_option_of_a_later_version_says_so(options: list[str], tmp_path: Path
     assert main(["generate", *base, *options, "-n", "1", "--out", str(tmp_path / "r")]) == 2
     (line,) = lines(capsys)
     assert "version" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--lang", "zh"], "--engine openai"), (["--model", "m"], "asks no model"), (["--gpus", "1"], "asks no model"),
+        (["--base-url", "u"], "asks no model"), (["--max-calls", "1"], "asks no model"),
+        (["--engine", "openai"], "--base-url"), (["--engine", "openai", "--base-url", "ftp://x"], "not an http"),
+        (["--engine", "vllm"], "--model"), (["--engine", "replay"], "finished run"),
+        (["--engine", "openai", "--base-url", "http://x", "--model", "m", "--profile", "none"], "no profile 'none'"),
+        (["--engine", "vllm", "--model", "m", "--set", "served.models_per_seed=2"], "1 models are named"),
+        (["--set", "mixture.dialogue=1"], "only a served model"),
+        (["--engine", "openai", "--base-url", "http://u:secret@127.0.0.1:9", "--model", "m"], "127.0.0.1:9"),
+    ],
+)  # fmt: skip
+def test_an_engine_that_cannot_be_used(options: list[str], words: str, tmp_path: Path, capsys) -> None:
+    code = main(["generate", "--seed", "kg", *options, "-n", "1", "--out", str(tmp_path / "r")])
+    assert code == (3 if "127.0.0.1:9" in words else 2)
+    said = [line for line in lines(capsys) if line.startswith("synth:")]
+    assert words in said[-1]
+    assert "secret" not in said[-1]
 
 
 @pytest.mark.parametrize(
@@ -179,10 +198,11 @@ def test_kg_info_and_ask(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_doctor_in_words_and_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
-    assert "grounded engine" in capsys.readouterr().out
+    assert "grounded" in capsys.readouterr().out
     assert main(["doctor", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["engines"] == ["grounded"]
+    assert {"grounded", "openai", "replay"} <= set(data["engines"])
+    assert ("vllm" in data["engines"]) == (data["vllm_python"] is not None)
     assert {item["what"] for item in data["findings"]} >= {"python", "knowledge", "templates", "disk", "gpu"}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from synth.config import Config, fingerprint, load_config
+from synth.config import Config, fingerprint, load_config, what_changes_rows
 from synth.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_a_missing_file_and_a_binary_one(tmp_path: Path) -> None:
 
 def test_the_fingerprint_holds_what_changes_rows_and_nothing_else() -> None:
     def mark(config: Config, **changes: str) -> str:
-        return fingerprint(config, **{"graph": "g", "prompts": "p", "version": "1", **changes})
+        return fingerprint({**what_changes_rows(config), "graph": "g", "prompts": "p", "version": "1", **changes})
 
     base = mark(Config())
     assert mark(Config(random_seed=1)) != base
@@ -71,3 +71,9 @@ def test_the_fingerprint_holds_what_changes_rows_and_nothing_else() -> None:
     assert mark(Config(), version="2") != base
     assert mark(Config(source=("elsewhere.obo",))) == base  # named by the graph's hash, not its path
     assert mark(Config.model_validate({"run": {"min_yield": 0}})) == base
+    assert mark(Config(model=("m",), profile="plain")) == base  # the embedded engine asks no model
+    served = mark(Config(engine="openai", model=("m",)))
+    assert served != base
+    assert mark(Config(engine="openai", model=("n",))) != served
+    elsewhere = {"serving": {"base_url": ["elsewhere"], "concurrency": 3, "max_calls": 9}}
+    assert mark(Config.model_validate({"engine": "openai", "model": ["m"], **elsewhere})) == served

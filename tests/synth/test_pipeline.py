@@ -1,32 +1,62 @@
 """Sampling, drafting, reflection and the gate."""
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from synth.claims import Claims
 from synth.config import Config
-from synth.engines import open_engine
+from synth.engines.engine import Reply, Task
+from synth.engines.grounded import Grounded
 from synth.executors.local import execute
-from synth.pipeline import Memory, Pipeline, opening
-from synth.sample import Finding, Sample
+from synth.pipeline import Pipeline
+from synth.sample import Finding, Sample, opening
 from synth.seeds.kg import Seeds
+from synth.store import Memory, Store
 from synth_kg.aliases import normal
 from synth_kg.knowledge import Knowledge
 
 
 @pytest.fixture(scope="module")
 def pipeline(knowledge: Knowledge, claims: Claims) -> Pipeline:
-    config = Config()
-    return Pipeline(knowledge, config, claims, open_engine(config, claims))
+    return Pipeline(knowledge, Config(), claims, Grounded(claims))
 
 
-def outcome(pipeline: Pipeline, knowledge: Knowledge, n: int, concurrency: int) -> list[tuple[int, str, str]]:
-    async def collect() -> list[tuple[int, str, str]]:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path)) as store:
+        yield store
+
+
+class Slow(Grounded):
+    """An engine that takes its time, the longer the earlier the row."""
+
+    async def word(self, task: Task) -> Reply:
+        await asyncio.sleep(0.3 if task.place == 0 else 0.001 * (60 - task.place))
+        return await super().word(task)
+
+
+Outcomes = list[tuple[int, str, str]]
+
+
+def outcome(pipeline: Pipeline, knowledge: Knowledge, store: Store, n: int, width: int) -> Outcomes:
+    accepted = 0
+
+    async def collect() -> Outcomes:
+        nonlocal accepted
+        found = []
         spots = islice(Seeds(knowledge, pipeline.config), n)
-        return [(i, s.id, s.verdict.status) async for i, s in execute(pipeline, spots, Memory(), concurrency)]
+        flow = execute(pipeline, spots, Memory(store._db), lambda: accepted, store, width)
+        async for index, sample in flow:
+            accepted += sample.verdict.status == "accepted"
+            found.append((index, sample.id, sample.verdict.status))
+        return found
 
     return asyncio.run(collect())
 
@@ -39,8 +69,19 @@ def test_the_sequence_depends_on_seed_and_index_alone(knowledge: Knowledge) -> N
     assert [spot.place for spot in first] == list(range(400))
 
 
-def test_concurrency_changes_nothing(pipeline: Pipeline, knowledge: Knowledge) -> None:
-    assert outcome(pipeline, knowledge, 60, 1) == outcome(pipeline, knowledge, 60, 16)
+def test_concurrency_changes_nothing(pipeline: Pipeline, knowledge: Knowledge, store: Store) -> None:
+    assert outcome(pipeline, knowledge, store, 60, 1) == outcome(pipeline, knowledge, store, 60, 16)
+
+
+def test_a_slow_row_holds_nobody_up_and_changes_nothing(
+    pipeline: Pipeline, claims: Claims, knowledge: Knowledge, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synth.executors.local._AT_HAND", 5)  # so that most wait on disk
+    slow = Pipeline(knowledge, Config(), claims, Slow(claims))
+    start = time.monotonic()
+    found = outcome(slow, knowledge, store, 60, 16)
+    assert time.monotonic() - start < 5
+    assert found == outcome(pipeline, knowledge, store, 60, 1)
 
 
 def test_an_evidence_set_comes_back_only_after_all_others(knowledge: Knowledge) -> None:
@@ -103,16 +144,14 @@ def test_without_a_finding_there_is_no_reflection(rows: list[Sample]) -> None:
         assert len(row.attempts) <= 4  # two rounds before the gate, two at it
 
 
-def test_the_gate_refuses_a_repeated_question(pipeline: Pipeline, knowledge: Knowledge) -> None:
+def test_the_gate_refuses_a_repeated_question(pipeline: Pipeline, knowledge: Knowledge, store: Store) -> None:
     spot = next(spot for spot in Seeds(knowledge, pipeline.config) if spot.unit.genre == "explainer")
 
     async def twice() -> Sample:
         sample = await pipeline.flow(spot)
-        memory = Memory()
-        first = await pipeline.admit(sample, memory)
+        first = await pipeline.admit(sample, store.memory, 0)
         assert first.verdict.status == "accepted"
-        memory.groups.clear()
-        return await pipeline.admit(sample, memory)
+        return await pipeline.admit(sample, store.memory, 1)
 
     second = asyncio.run(twice())
     assert second.attempts or second.verdict.status == "rejected"

@@ -35,7 +35,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(reference: Path, tmp_path: Path) -> None:
-    synth.generate(Config(random_seed=3), n=N, out=tmp_path / "same", concurrency=1)
+    synth.generate(Config(random_seed=3), n=N, out=tmp_path / "same")
     assert content(tmp_path / "same") == content(reference)
     synth.generate(Config(random_seed=4), n=N, out=tmp_path / "other")
     assert content(tmp_path / "other")[0] != content(reference)[0]
@@ -168,7 +168,7 @@ def test_the_default_folder_is_named_by_the_fingerprint(tmp_path: Path, monkeypa
         ({"n": 0}, "-n 0"),
         ({"accept": 0}, "--accept 0"),
         ({"n": 1, "accept": 1}, "not both"),
-        ({"concurrency": 0}, "concurrency"),
+        ({"pilot": 0}, "--pilot 0"),
     ],
 )
 def test_impossible_amounts(tmp_path: Path, options: dict, message: str) -> None:

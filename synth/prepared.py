@@ -1,0 +1,110 @@
+"""A configuration with all that it names opened, before any work: sources, templates, seeds, models."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from synth import __version__
+from synth.config import Config, fingerprint, what_changes_rows
+from synth.engines.opening import writers_of
+from synth.errors import NotBuiltError, UsageError
+from synth.prompts import Prompts, load_prompts
+from synth.seeds.kg import Seeds
+from synth.seeds.source import Source, knowledge_of, read_sources
+from synth_kg.knowledge import Knowledge, bundled
+
+_WORDED = "en"
+"""Language in which the templates word evidence, whatever language a model writes in."""
+
+log = logging.getLogger("synth")
+
+
+class Prepared(NamedTuple):
+    """A configuration with all that it names, opened."""
+
+    config: Config
+    prompts: Prompts
+    """In which evidence is worded."""
+    asked_with: Prompts
+    """With which a model is asked: those of the rows' language."""
+    knowledge: Knowledge
+    seeds: Seeds
+    fingerprint: str
+    identity: Mapping[str, Any]
+    """What changes rows, by name: two runs with the same identity give the same bytes."""
+
+
+def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None = None) -> Prepared:
+    """Open what a configuration names, and refuse what cannot be used, before any work.
+
+    Args:
+        config: the resolved configuration.
+        prompts: a folder of templates; they stand in for bundled ones of the same name.
+        graph: where to keep the graph of `config.source`; needed only to write it.
+
+    Raises:
+        UsageError: a source, a language, a model or a kind of seed that cannot be used.
+    """
+    if config.seed != "kg":
+        raise NotBuiltError(f"--seed {config.seed}: this version has --seed kg; others come in a later version")
+    if config.engine == "grounded" and config.lang != _WORDED:
+        raise NotBuiltError(
+            f"--lang {config.lang}: the embedded engine writes English only, since there is no table of "
+            "labels in that language whose licence allows it; a served model can be asked (--engine openai)"
+        )
+    worded, asked_with = _templates(config, prompts)
+    knowledge = bundled()
+    if config.source:
+        source = read_sources(config.source, config.source_license)
+        for message in source.bad_frames:
+            log.warning("skipped a frame that cannot be read: %s", message)
+        for name in source.unlicensed:
+            log.warning("%s states no licence: --set source_license=NAME says which it is", name)
+        knowledge = knowledge_of(source, graph) if graph else unkept(source)
+    if config.engine == "grounded" and (config.mixture.abstract or config.mixture.dialogue):
+        raise UsageError("mixture.abstract, mixture.dialogue: only a served model writes these (--engine openai)")
+    seeds = Seeds(knowledge, config)
+    if config.source and not any(found for genre, found in seeds.lists.items() if genre != "calculation"):
+        raise UsageError(
+            f"{', '.join(config.source)}: read, but the reviewed tables keep nothing of it; they know terms "
+            "of the Disease Ontology (`synth kg info` prints what can be made)"
+        )
+    hashes = worded.hash if asked_with is worded else f"{worded.hash} {asked_with.hash}"
+    identity = {
+        **what_changes_rows(config), **_models(config),
+        "graph": knowledge.name, "prompts": hashes, "version": __version__,
+    }  # fmt: skip
+    return Prepared(config, worded, asked_with, knowledge, seeds, fingerprint(identity), identity)
+
+
+def _templates(config: Config, folder: Path | None) -> tuple[Prompts, Prompts]:
+    """The templates that word evidence, and those that a model is asked with; `folder` may hold either."""
+    if config.lang == _WORDED:
+        worded = load_prompts(_WORDED, folder)
+        return worded, worded
+    has = folder is not None and (folder / _WORDED).is_dir()
+    return load_prompts(_WORDED, folder if has else None), load_prompts(config.lang, folder)
+
+
+def _models(config: Config) -> dict[str, Any]:
+    """What of a run's models changes rows: their names, revisions, licences and how they are asked."""
+    if config.engine == "grounded":
+        return {}
+    told = []
+    for writer in writers_of(config):
+        profile = writer.profile.model_dump(mode="json")
+        kept = {name: profile[name] for name in ("license", "reasoning", "system", "body", "sampling")}
+        told.append(
+            {"model": writer.model, "revision": writer.revision, **kept, "seed": "seed" not in profile["lacks"]}
+        )
+    return {"model": [one["model"] for one in told], "profile": told}
+
+
+def unkept(source: Source) -> Knowledge:
+    """The knowledge of a source without leaving its graph on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        return knowledge_of(source, Path(folder))

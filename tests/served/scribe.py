@@ -1,0 +1,65 @@
+"""A script for the scripted server that answers as a model would that does what it is told.
+
+It knows nothing that its prompt does not say: it repeats the draft as the question, quotes the
+statements that it was given with their ids, and concludes in the option that the statements
+speak for most. It proves the plumbing of a run, never the quality of a row.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_STATEMENT = re.compile(r"^\[(e\d+)\] (.+)$", re.M)
+_OPTION = re.compile(r"^([A-H])\. (.+)$", re.M)
+_AGAINST = re.compile(r"against|not to be expected|does not|do not|rather than", re.I)
+
+
+def answer(request: dict[str, Any], _key: str, _attempt: int) -> dict[str, Any] | None:
+    """Answer a request of the served engine; anything else is left to the server."""
+    prompt = next((turn["content"] for turn in request.get("messages", ()) if turn["role"] == "user"), "")
+    if "</draft>" in prompt:
+        return {"content": {"question": _between(prompt, "draft")}}
+    if "</reasoning>" in prompt:
+        return {"content": {"points": [{"step": 1, "problem": "It says too little.", "mend": "Say more."}]}}
+    if "</question>" in prompt:
+        return {"content": _written(prompt)}
+    return None
+
+
+def _between(text: str, tag: str) -> str:
+    return text.rsplit(f"<{tag}>", 1)[1].split(f"</{tag}>", maxsplit=1)[0].strip()
+
+
+def _written(prompt: str) -> str:
+    statements = _STATEMENT.findall(_between(prompt, "knowledge")) if "</knowledge>" in prompt else []
+    options = dict(_OPTION.findall(_between(prompt, "options"))) if "</options>" in prompt else {}
+    letter, best = _best(statements, options)
+    opening = _between(prompt, "question").split(". ")[0].rstrip(".?")
+    steps = [f"What is told is this: {opening}. It has to be put in order before anything is named."]
+    told: set[str] = set()
+    for ident, text in statements:
+        first = text.split(". ")[0].rstrip(".")
+        named = best and best.casefold() in first.casefold()
+        if first not in told and (not named or len(steps) > 1):
+            told.add(first)
+            steps.append(f"{first} [{ident}].")
+    steps += [f"That leaves little room for {text}." for other, text in options.items() if other != letter]
+    closing = f"The answer is {letter}, {best}." if letter else f"The answer is {best}."
+    numbered = "\n".join(f"{number}. {step}" for number, step in enumerate([*steps, closing], 1))
+    reader = f"{letter}. {best}." if letter else f"{best}."
+    return f"## Reasoning\n{numbered}\n## Answer\n{reader} It is what the findings add up to."
+
+
+def _best(statements: list[tuple[str, str]], options: dict[str, str]) -> tuple[str, str]:
+    """The option that the statements speak for most; without options the thing that they speak of most."""
+
+    def weight(name: str) -> int:
+        said = [text for _, text in statements if name.casefold() in text.casefold()]
+        return sum(-3 if _AGAINST.search(text) else 1 for text in said)
+
+    if options:
+        letter = max(options, key=lambda one: weight(options[one]))
+        return letter, options[letter]
+    subjects = [text.split(" can ")[0] for _, text in statements if " can " in text]
+    return "", max(subjects, key=subjects.count).lower() if subjects else "unclear"
