@@ -112,13 +112,23 @@ class Client:
         self._via: dict[str, str | None] = {}
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=_context(self._ca))
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=True)
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=_context(self._ca))
+        self._sessions: dict[Endpoint, aiohttp.ClientSession] = {}
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+        await self._connector.close()
+
+    def _session(self, endpoint: Endpoint) -> aiohttp.ClientSession:
+        """A session for an endpoint, whose headers it holds ready; connections are shared."""
+        if endpoint not in self._sessions:
+            self._sessions[endpoint] = aiohttp.ClientSession(
+                connector=self._connector, connector_owner=False, headers=endpoint.headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT), cookie_jar=aiohttp.DummyCookieJar(),
+            )  # fmt: skip
+        return self._sessions[endpoint]
 
     async def post(
         self, endpoint: Endpoint, path: str, payload: bytes, heard: Callable[[], None] | None = None
@@ -157,8 +167,8 @@ class Client:
             Trouble: nothing whole came back.
         """
         try:
-            async with self._session.request(
-                method, url, data=payload, headers=endpoint.headers, proxy=self._proxy(url), allow_redirects=False
+            async with self._session(endpoint).request(
+                method, url, data=payload, proxy=self._proxy(url), allow_redirects=False
             ) as response:
                 if heard is None or response.status >= _CLIENT_ERROR:
                     body = await response.read()

@@ -55,8 +55,8 @@ class Journal(Protocol):
         """The stored reply of this name."""
         ...
 
-    async def keep(self, key: bytes, model: str, tokens: tuple[int, int], reply: bytes) -> None:
-        """Store a reply; returns when it is durable."""
+    def keep(self, key: bytes, model: str, tokens: tuple[int, int], reply: bytes) -> None:
+        """Store a reply; it is durable on return."""
         ...
 
 
@@ -260,7 +260,7 @@ class Scheduler:
         try:
             return await self._fetch(call, key, rank)
         except Unanswered as error:
-            await self.journal.keep(key, call.model, (0, 0), _NONE + str(error).encode())
+            self.journal.keep(key, call.model, (0, 0), _NONE + str(error).encode())
             raise
 
     async def _one_by_one(self, call: Call, rank: int) -> Completion:
@@ -362,7 +362,7 @@ class Scheduler:
         self.spent.prompt_tokens += tokens[0]
         self.spent.completion_tokens += tokens[1]
         self.counts["replies"] += 1
-        await self.journal.keep(key, call.model, tokens, reply)
+        self.journal.keep(key, call.model, tokens, reply)
         return completion
 
     def _hearing(self, flight: _Flight) -> Callable[[], None]:

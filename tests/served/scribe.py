@@ -7,7 +7,11 @@ speak for most. It proves the plumbing of a run, never the quality of a row.
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import zlib
+from pathlib import Path
 from typing import Any
 
 _STATEMENT = re.compile(r"^\[(e\d+)\] (.+)$", re.M)
@@ -17,7 +21,7 @@ _AGAINST = re.compile(r"against|not to be expected|does not|do not|rather than",
 
 def answer(request: dict[str, Any], _key: str, _attempt: int) -> dict[str, Any] | None:
     """Answer a request of the served engine; anything else is left to the server."""
-    prompt = next((turn["content"] for turn in request.get("messages", ()) if turn["role"] == "user"), "")
+    prompt = _prompt(request)
     if "</draft>" in prompt:
         return {"content": {"question": _between(prompt, "draft")}}
     if "</reasoning>" in prompt:
@@ -25,6 +29,10 @@ def answer(request: dict[str, Any], _key: str, _attempt: int) -> dict[str, Any] 
     if "</question>" in prompt:
         return {"content": _written(prompt)}
     return None
+
+
+def _prompt(request: dict[str, Any]) -> str:
+    return next((turn["content"] for turn in request.get("messages", ()) if turn["role"] == "user"), "")
 
 
 def _between(text: str, tag: str) -> str:
@@ -63,3 +71,40 @@ def _best(statements: list[tuple[str, str]], options: dict[str, str]) -> tuple[s
         return letter, options[letter]
     subjects = [text.split(" can ")[0] for _, text in statements if " can " in text]
     return "", max(subjects, key=subjects.count).lower() if subjects else "unclear"
+
+
+def stubborn(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
+    """As `answer`, but some rows never get anything usable: the same ones in every run."""
+    prompt = _prompt(request)
+    place = "draft" if "</draft>" in prompt else "question" if "</question>" in prompt else ""
+    kind = zlib.crc32(_between(prompt, place).encode()) % 20 if place else 9
+    if kind == 0:
+        return {"content": "I cannot help with that."}
+    if kind == 1:
+        return {"status": 400, "error": "not with me"}
+    if kind == 2:
+        return {"status": 500}
+    return answer(request, key, attempt)
+
+
+def alike(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
+    """As `answer`, but the model called b begins its questions in its own way."""
+    found = answer(request, key, attempt)
+    if found and request.get("model") == "b" and isinstance(found["content"], dict) and "question" in found["content"]:
+        found["content"]["question"] = f"Consider this. {found['content']['question']}"
+    return found
+
+
+def dosing(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
+    """As `answer`, but every answer ends in a dose that nothing supports."""
+    found = answer(request, key, attempt)
+    if found and isinstance(found["content"], str):
+        found["content"] += " Give 500 mg of it."
+    return found
+
+
+def logged(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
+    """As `answer`, and every request is written to the file that `SCRIBE_LOG` names."""
+    with Path(os.environ["SCRIBE_LOG"]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(request) + "\n")
+    return answer(request, key, attempt)
