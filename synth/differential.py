@@ -52,11 +52,11 @@ def doubles(knowledge: Knowledge, anchor: str, names: Sequence[str], *, opened: 
 
     Where nothing is offered to choose from (`opened`), it is enough that it explains every finding.
     """
-    lacking = len(names) if opened else 1
+    lacking, wanted = len(names) if opened else 1, frozenset(names)
     return [
         other
         for other in knowledge.tables.diseases
-        if all(knowledge.explains(other, name) for name in names)
+        if wanted <= knowledge.explained(other)
         and sum(not knowledge.typical_in(other, name) for name in names) <= lacking
         and not knowledge.kind_of(anchor, other)
         and knowledge.same_pace(anchor, other)

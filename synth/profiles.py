@@ -113,6 +113,12 @@ def load_profile(name: str | None) -> Profile:
     raise UsageError(f"no profile '{name}': give one of {', '.join(profile_names())}, or the path of a YAML file")
 
 
+def obligations_of(license: str) -> str:
+    """What a bundled profile's licence asks, by the licence's name; empty if nothing, or it is not known."""
+    profiles = (load_profile(name) for name in profile_names())
+    return next((" ".join(p.obligations.split()) for p in profiles if p.license == license), "")
+
+
 def _folder() -> Path:
     return data_dir("configs") / "profiles"
 

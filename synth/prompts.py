@@ -60,7 +60,7 @@ class Prompts:
             path.relative_to(base).as_posix(): path for base in reversed(folders) for path in base.rglob("*.j2")
         }
         self._names = tuple(sorted(self._paths))
-        for name in self._names:
+        for name in () if self.bundled else self._names:
             self.template(name)  # a template that does not compile stops the run before it starts
 
     @property

@@ -10,9 +10,9 @@ This module knows nothing of tables, questions or files on disk (see `bundle`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class Graph:
         """Nodes of one type, in order."""
         return (node for node in self.nodes.values() if node.type == kind)
 
-    def ancestors(self, key: Key, relation: str = "is_a") -> dict[Key, int]:
+    @cache  # noqa: B019  (a graph lives as long as the process)
+    def ancestors(self, key: Key, relation: str = "is_a") -> Mapping[Key, int]:
         """Every node reachable upward by `relation`, with its distance in hops."""
         distance: dict[Key, int] = {}
         frontier = [key]

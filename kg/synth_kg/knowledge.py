@@ -121,6 +121,15 @@ class Knowledge:
 
         return {name: above(name) for name in self.tables.findings}
 
+    @cached_property
+    def narrower(self) -> dict[str, frozenset[str]]:
+        """Finding -> every finding that it contains."""
+        found: dict[str, set[str]] = {name: set() for name in self.tables.findings}
+        for name, above in self.broader.items():
+            for parent in above:
+                found[parent].add(name)
+        return {name: frozenset(below) for name, below in found.items()}
+
     def related(self, one: str, other: str) -> bool:
         """Whether two findings are the same or one contains the other."""
         return one == other or one in self.broader[other] or other in self.broader[one]
@@ -148,19 +157,15 @@ class Knowledge:
 
     def explains(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding, or one broader or narrower, typical or occasional."""
-        return finding in self._explained(disease)
+        return finding in self.explained(disease)
 
     @cache  # noqa: B019
-    def _explained(self, disease: str) -> frozenset[str]:
+    def explained(self, disease: str) -> frozenset[str]:
+        """Every finding that the disease explains, as `explains` has it."""
         entries = self.tables.typical.get(disease, {})
-        brought = [entry.finding for entry in entries.values() if entry.verdict != "never ask"]
-        return frozenset(
-            name
-            for name in self.tables.findings
-            if (
-                entries[name].verdict != "never ask" if name in entries else any(self.related(b, name) for b in brought)
-            )
-        )
+        brought = {entry.finding for entry in entries.values() if entry.verdict != "never ask"}
+        near = brought.union(*(self.broader[name] for name in brought), *(self.narrower[name] for name in brought))
+        return frozenset(near - entries.keys() | brought)
 
     def expects(self, disease: str, finding: str) -> bool:
         """Whether the tables call the finding, or one broader or narrower, typical."""

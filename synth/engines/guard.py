@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
-GRACE = 15.0
+GRACE = 5.0
 """Seconds that a server has to end by itself once it is asked to."""
 _LOOK = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

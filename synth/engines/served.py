@@ -26,6 +26,7 @@ from synth.plan import Plan, kind_of
 from synth.profiles import Profile
 from synth.prompts import Prompts
 from synth.sample import Claim, Conditioning, Evidence, Finding, Generator, Step
+from synth_kg.aliases import normal
 
 _SMALL = 1024
 """Tokens of a small structured reply, at most."""
@@ -110,8 +111,8 @@ class Served:
 
     async def word(self, task: Task) -> Reply:
         """Have the question rewritten and argued for; or mend a former wording."""
+        former = task.former and without_gold(task.former, task.plan)
         asked = _Asked(self, task)
-        former = task.former
         if former is None or any(_in_question(finding) for finding in former.findings):
             question = await asked.question(former)
             written = await asked.reasoning(question)
@@ -242,6 +243,17 @@ class _Asked:
             return accept(completion.first)
 
         return await self.engine.scheduler.ask(call, rank=self.task.place, accept=read, complain=self._complaint)
+
+
+def without_gold(former: Former, plan: Plan) -> Former:
+    """What was found, without quotes that give the answer away to critic and reviser."""
+    gold = [normal(name) for name in (plan.answer.text, *plan.answer.aliases)]
+
+    def cleared(finding: Finding) -> Finding:
+        told = any(f" {name} " in f" {normal(finding.quote)} " for name in gold if name)
+        return finding.model_copy(update={"quote": ""}) if told else finding
+
+    return former._replace(findings=tuple(cleared(finding) for finding in former.findings))
 
 
 def complaint(prompts: Prompts, problem: Malformed) -> str:

@@ -12,6 +12,7 @@ import orjson
 
 from synth.errors import FaultError, NotBuiltError, UsageError
 from synth.export import formats
+from synth.profiles import obligations_of
 from synth.run import ACCEPTED, CONFIG, DATABASE, FUNNEL, REJECTED, write_whole
 from synth.sample import CAVEAT, Sample
 
@@ -113,5 +114,6 @@ def _card(rows: list[Sample], format: str, think: str, name: str, left_out: Coun
         lineage=sorted({(item.source, item.version, item.license) for row in rows for item in row.lineage}),
         graphs=sorted({row.seed.graph for row in rows}),
         median=words[len(words) // 2],
+        obligations=sorted({text for row in rows if (text := obligations_of(row.generator.license))}),
         caveat=CAVEAT,
     )

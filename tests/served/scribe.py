@@ -10,9 +10,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
+import sys
 import zlib
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.config import Config
 
 _STATEMENT = re.compile(r"^\[(e\d+)\] (.+)$", re.M)
 _OPTION = re.compile(r"^([A-H])\. (.+)$", re.M)
@@ -108,3 +114,69 @@ def logged(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | 
     with Path(os.environ["SCRIBE_LOG"]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(request) + "\n")
     return answer(request, key, attempt)
+
+
+# -- whole runs against it
+
+SCRIPT = f"{Path(__file__)}:answer"
+FILES = ("accepted.jsonl", "rejected.jsonl", "funnel.json", "config.yaml")
+
+
+def settings(url: str = "", **changes: Any) -> Config:
+    """A configuration that asks the server at `url`; a change is named by its key, dots as double underscores."""
+    from synth.config import load_config
+
+    flags = {"engine": "openai", "model": ("mock-model",), "serving.base_url": (url,) if url else ()}
+    return load_config(flags=flags | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+def command(url: str, out: Path, n: int, *more: str) -> list[str]:
+    """The same as a command line."""
+    asked = [sys.executable, "-m", "synth", "generate", "--seed", "kg", "--engine", "openai", "--base-url", url]
+    return [*asked, "--model", "mock-model", "-n", str(n), "--out", str(out), *more]
+
+
+def content(folder: Path) -> list[bytes]:
+    """What a run publishes, byte for byte."""
+    return [(folder / name).read_bytes() for name in FILES]
+
+
+def stored(folder: Path, table: str = "calls") -> int:
+    """How many rows a table of a run's database has, while the run is under way."""
+    if not (folder / "run.db").is_file():
+        return 0
+    with closing(sqlite3.connect(folder / "run.db", timeout=10)) as db:
+        try:
+            (count,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+        except sqlite3.OperationalError:
+            return 0  # not created yet
+    return int(count)
+
+
+def adds_up(folder: Path, asked: int) -> None:
+    """Hold a run's accounts to what was asked for, and to its rows."""
+    funnel = json.loads((folder / "funnel.json").read_bytes())
+    entering = funnel["steps"][0]["in"]
+    assert entering == asked
+    ended = {"rejected": 0, "failed": 0}
+    for step in funnel["steps"]:
+        assert step["in"] == entering
+        for kind in ended:
+            ended[kind] += sum(step[kind].values())
+        entering -= sum(step["rejected"].values()) + sum(step["failed"].values()) + step["pending"]
+        assert step["passed"] == entering
+    pending = funnel["steps"][0]["pending"]
+    assert entering == funnel["accepted"]
+    assert funnel["accepted"] + sum(ended.values()) + pending == asked
+    assert funnel["seeds"] == asked - pending
+    accepted, rejected = (rows(folder, name) for name in FILES[:2])
+    assert len(accepted) == funnel["accepted"]
+    assert all(row["verdict"]["status"] == "accepted" for row in accepted)
+    assert {kind: sum(row["verdict"]["status"] == kind for row in rejected) for kind in ended} == ended
+    assert all(row["verdict"]["reason"] for row in rejected)
+    assert len(accepted) + len(rejected) == funnel["seeds"]
+
+
+def rows(folder: Path, name: str = "accepted.jsonl") -> list[dict[str, Any]]:
+    """The rows of one of a run's files."""
+    return [json.loads(line) for line in (folder / name).read_bytes().splitlines()]
