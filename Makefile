@@ -56,6 +56,7 @@ clean:
 	{ echo "make vllm: pip does not get $$torch ($$(grep ERROR .venv-vllm/torch.log | tail -1)): name PyTorch's index of CPU wheels in PIP_EXTRA_INDEX_URL, or a folder with the wheel in PIP_FIND_LINKS, and repeat" >&2; exit 1; }; } && \
 	$(VLLM)/pip install -q --disable-pip-version-check --no-deps -r $< && \
 	$(VLLM)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation ./requirements/vllm-shim && \
+	rm -rf requirements/vllm-shim/build requirements/vllm-shim/*.egg-info && \
 	$(VLLM)/pip install -q --disable-pip-version-check --no-deps -e . && \
 	$(VLLM)/python -c "import torch, transformers, vllm.entrypoints.openai.api_server" && touch $@ && \
 	echo "installed vLLM in $$(( $$(date +%s) - start )) s"

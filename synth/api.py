@@ -60,7 +60,7 @@ def generate(
         prompts: a folder of templates; they stand in for bundled ones of the same name.
         pilot: seeds after which `confirm` is asked whether to go on.
         confirm: is shown what the pilot gave and what the whole would take.
-        progress: called with the funnel so far, after every finished sample.
+        progress: told how far the run is, after every finished sample and every few seconds.
         say: is told what a person may want to know: licences, what a server can do, how it starts.
 
     Returns:
@@ -109,7 +109,7 @@ def generate(
                 publish(store, stored)
                 raise
             publish(store, driver.funnel)
-            run = Run(folder, drain.asked and not driver.finished, driver.starved, driver.limited)
+            run = Run(folder, drain.asked and not driver.finished, driver.starved, driver.limited, driver.spent)
             write_report(run)
             return run
 
@@ -130,16 +130,15 @@ def _named(config: Config, folder: Path | None) -> Config:
 
 
 def _from_replies(store: Store) -> Wanted:
-    """Make room for the rows that the stored replies give; as many seeds as were finished.
+    """Make room for the rows that the stored replies give; as many as were finished.
 
     Raises:
         UsageError: the replies are gone, and the rows would be lost for nothing.
     """
-    funnel, _ = store.start()
     if store.value("cleaned"):
         raise UsageError(f"{store.folder}: `synth clean` dropped its replies, so there is nothing to replay")
-    store.forget_samples()
-    return Wanted(max(1, funnel.done), None)
+    many = store.forget_samples()
+    return Wanted(many, None, samples=many)
 
 
 async def _drive(

@@ -63,6 +63,7 @@ class Claims:
     def sayable(self, evidence: Sequence[Evidence]) -> set[str]:
         """Every wording that these pieces of evidence together support."""
         found = set(self._all(tuple(e.ref for e in evidence if e.type in {"edge", "record"})))
+        found |= {same(told) for e in evidence if e.type == "edge" and (told := self._told(e.ref))}
         for item in evidence:
             if item.type == "calculation" and item.formula and item.inputs is not None:
                 found |= self._computed(item.formula, tuple((q.name, q.value) for q in item.inputs))
@@ -75,12 +76,16 @@ class Claims:
         if item.type == "calculation":
             worked = worked_again(item)
             return sentence(self.calculation("rule", worked)[0]) if worked is not None else ""
-        edge = self.knowledge.graph.edges.get(item.ref)
+        return self._told(item.ref)
+
+    @lru_cache(maxsize=100_000)  # noqa: B019
+    def _told(self, ref: str) -> str:
+        edge = self.knowledge.graph.edges.get(ref)
         if edge is not None:
             if edge.relation in _BIBLIOGRAPHIC:
                 return ""
             return relation_sentence(self.prompts, self.knowledge.graph, (edge,))
-        found = (self.wordings(form, (item.ref,)) for form in _FORMS)
+        found = (self.wordings(form, (ref,)) for form in _FORMS)
         first = [same(wordings[0]) for wordings in found if wordings]
         return " ".join(sentence(one) for one in first if not any(one in other for other in first if other != one))
 
@@ -150,6 +155,18 @@ def same(text: str) -> str:
     """A wording without what a sentence changes: the case of its first letter, spaces, the full stop."""
     text = " ".join(text.split()).rstrip(".")
     return text[:1].lower() + text[1:]
+
+
+def inputs_told(item: Evidence) -> tuple[str, ...]:
+    """The values of a calculation as its question has to state them."""
+    worked = worked_again(item)
+    if worked is None:
+        return ()
+    return tuple(
+        f"{given.label} of {show(worked.inputs[given.name], given.decimals)} {given.unit}".strip()
+        for given in FORMULAS[worked.formula].inputs
+        if given.name not in {"female", "age"}
+    )
 
 
 def worked_again(item: Evidence) -> Worked | None:

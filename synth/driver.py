@@ -40,8 +40,23 @@ _MARK_EVERY = 1000
 _STARVING = 200
 """Finished samples after which a yield of nothing stops a run."""
 
+_TELL = 2.0
+"""Seconds between two tellings of progress while nothing finishes."""
+
 log = logging.getLogger("synth")
-Progress = Callable[[Funnel], None]
+
+
+class Status(NamedTuple):
+    """How far a run is."""
+
+    funnel: Funnel
+    calls: int = 0
+    """Requests sent so far, by all attempts."""
+    tokens: int = 0
+    in_flight: int = 0
+
+
+Progress = Callable[[Status], None]
 
 
 class Wanted(NamedTuple):
@@ -51,6 +66,8 @@ class Wanted(NamedTuple):
     accepted: int | None
     pilot: int | None = None
     """Seeds after which the run asks whether to go on."""
+    samples: int | None = None
+    """Samples instead of seeds, where those that were there are made again."""
 
 
 def wanted_of(n: int | None, accept: int | None, pilot: int | None = None) -> Wanted:
@@ -92,23 +109,24 @@ class Driver:
         self.config, self.store, self.wanted = work.config, work.store, work.wanted
         self.funnel, self._mark = work.store.start()
         self.each = work.config.served.models_per_seed if work.config.engine != "grounded" else 1
-        self.funnel.asked = self.wanted.seeds * self.each if self.wanted.accepted is None else 0
+        self.most = self.wanted.seeds * self.each if self.wanted.samples is None else self.wanted.samples
+        """Samples to make, at most."""
+        self.funnel.asked = self.most if self.wanted.accepted is None else 0
         self.spent = False
         """Whether the knowledge admits no further seed."""
         self.limited = ""
         """The limit that ended this attempt, if one did."""
         self._marks: dict[int, Any] = {}
-        self._goal = self.wanted.seeds * self.each
-        self.made = 0
-        """Samples finished by this attempt."""
-        self.seconds = 0.0
-        """That they took."""
+        self._goal = self.most
+        pace: tuple[int, float] = work.store.value("pace") or (0, 0.0)
+        self.made, self.seconds = pace
+        """Samples finished by this attempt and by earlier ones that ended in order, and the time that they took."""
 
     @property
     def finished(self) -> bool:
         """Whether what was asked for is there."""
         enough = self.wanted.accepted is not None and self.funnel.accepted >= self.wanted.accepted
-        return enough or self.funnel.done >= self.wanted.seeds * self.each or self.spent
+        return enough or self.funnel.done >= self.most or self.spent
 
     @property
     def starved(self) -> bool:
@@ -131,18 +149,18 @@ class Driver:
         """
         if self.finished:
             return
-        log.info("attempt starts at seed %d of %d", self.funnel.done, self.wanted.seeds)
+        log.info("attempt starts at sample %d of %d", self.funnel.done, self.most)
         pipeline = Pipeline(self.work.knowledge, self.config, claims, opened.engine)
         pilot = self.wanted.pilot
-        if pilot is not None and self.funnel.done < pilot * self.each:
-            self._goal = min(pilot, self.wanted.seeds) * self.each
+        if pilot is not None and self.funnel.done <= pilot * self.each:
+            self._goal = min(pilot * self.each, self.most)
             await self._stretch(opened, pipeline)
             if self.work.drain.asked or self.finished or self.starved or self.limited or not confirm(self):
                 return
-        self._goal = self.wanted.seeds * self.each
+        self._goal = self.most
         await self._stretch(opened, pipeline)
-        if self.spent and self.funnel.done < self.wanted.seeds:
-            log.warning("the knowledge is spent after %d seeds", self.funnel.done)
+        if self.spent:
+            log.warning("the knowledge is spent after %d samples", self.funnel.done)
         log.info("%d samples, %d accepted", self.funnel.done, self.funnel.accepted)
 
     async def _stretch(self, opened: Opened, pipeline: Pipeline) -> None:
@@ -155,8 +173,13 @@ class Driver:
                 loop.call_soon_threadsafe(scheduler.halt, StopWork("interrupted"))
 
             self.work.drain.wish = wish
+
+        def tell() -> None:
+            self.work.progress(_status(self.funnel, opened))
+
         batch: list[tuple[int, Sample]] = []
         start = time.monotonic()
+        ticker = asyncio.create_task(_every(_TELL, tell)) if scheduler is not None else None
         flow = execute(
             pipeline, self._spots(), self.store.memory, lambda: self.funnel.accepted, self.store,
             width=opened.width, over=lambda: self._over,
@@ -167,16 +190,19 @@ class Driver:
                     batch.append((index, sample))
                     self.funnel.take(sample)
                     self.made += 1
-                    self.work.progress(self.funnel)
+                    tell()
                     if len(batch) >= _BATCH:
                         self._commit(batch)
                         batch = []
         except StopWork as stop:
             self.limited = "" if self.work.drain.asked else str(stop)
         finally:
+            if ticker is not None:
+                ticker.cancel()
             self.work.drain.wish = None
             self.seconds += time.monotonic() - start
             self._commit(batch)
+            self.store.keep_value("pace", (self.made, self.seconds))
         if self.funnel.done < self._goal and not self.limited and not self._over:
             self.spent = True
 
@@ -204,3 +230,16 @@ class Driver:
                     return
                 if place >= self.funnel.done:
                     yield spot._replace(place=place, writer=place % models)
+
+
+def _status(funnel: Funnel, opened: Opened) -> Status:
+    scheduler = opened.scheduler
+    if scheduler is None:
+        return Status(funnel)
+    return Status(funnel, scheduler.spent.calls, scheduler.spent.tokens, scheduler.in_flight)
+
+
+async def _every(seconds: float, tell: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        tell()

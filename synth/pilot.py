@@ -53,8 +53,17 @@ def pilot_of(driver: Driver, config: Config) -> Pilot:
     return Pilot(
         done, funnel.accepted, wilson(funnel.accepted, done), spent.tokens / done,
         driver.seconds / max(1, driver.made), dollars, 2 * disk / done,  # once in the database, once as lines
-        driver.wanted.seeds * driver.each - done,
+        _left(driver),
     )  # fmt: skip
+
+
+def _left(driver: Driver) -> int:
+    """Seeds to come: all that were asked for, or as many as the accepted rows that are wanted take at this rate."""
+    funnel, left = driver.funnel, driver.most - driver.funnel.done
+    if driver.wanted.accepted is None or not funnel.accepted:
+        return left
+    missing = driver.wanted.accepted - funnel.accepted
+    return min(left, math.ceil(missing * funnel.done / funnel.accepted))
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

@@ -38,6 +38,8 @@ class Run(NamedTuple):
     """Whether the last attempt stopped because nothing was accepted."""
     limited: str = ""
     """The limit that the last attempt stopped at, if it did."""
+    spent: bool = False
+    """Whether the last attempt found that the knowledge admits no further seed."""
 
     @property
     def funnel(self) -> dict[str, Any]:

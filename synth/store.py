@@ -244,12 +244,19 @@ class Store:
             ).fetchone()
         return funnel, (int(mark[0]), json.loads(mark[1])) if mark else None
 
-    def forget_samples(self) -> None:
-        """Drop every sample, to make them anew from the stored replies."""
+    def forget_samples(self) -> int:
+        """Drop every sample, to make them anew from the stored replies.
+
+        Returns:
+            How many there were, whether or not an earlier try to make them anew came to its end.
+        """
+        many = max(self.start()[0].done, self.value("forgotten") or 0)
         with disk(), self._whole():
+            self._set("forgotten", many)
             for table in ("samples", "ahead", "gate", "marks"):
                 self._db.execute(f"DELETE FROM {table}")
             self._db.execute("DELETE FROM run WHERE key = 'funnel'")
+        return many
 
     def samples(self) -> Iterator[Sample]:
         """Every finished sample, in the order of the seeds."""

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from synth.checks.concepts import concepts, denied_findings, fault, is_child, stem_findings, wrong_options
-from synth.claims import worked_again
+from synth.claims import inputs_told, worked_again
 from synth.differential import MISSED, doubles
 from synth.sample import Finding, Sample
 from synth_kg.aliases import same_name, share_stem, share_word
@@ -73,7 +73,8 @@ def _diagnosis(sample: Sample, context: Context) -> Iterator[Finding]:
         present = stem_findings(sample, knowledge)
         twins = doubles(knowledge, anchor, present, opened=sample.genre == "open")
         if twins:
-            yield fault("another disease explains the whole stem", "question", quote=", ".join(twins))
+            named = ", ".join(knowledge.tables.diseases[twin].name for twin in twins)
+            yield fault("another disease explains the whole stem", "question", quote=named)
     yield from _against(sample, context, anchor, lambda text: concepts(knowledge, "diagnosis", text))
 
 
@@ -207,10 +208,9 @@ def _calculation(sample: Sample, context: Context) -> Iterator[Finding]:
     right = show(worked.result, last.decimals) + unit
     if sample.answer.text != right:
         yield fault("the answer is not the computed result", "answer", quote=right)
-    for item in formula.inputs:
-        value = show(worked.inputs[item.name], item.decimals)
-        if item.name not in {"female", "age"} and f"{item.label} of {value} {item.unit}".strip() not in sample.question:
-            yield fault("the question does not give an input", "question", quote=item.label)
+    for told in inputs_told(items[0]):
+        if told not in sample.question:
+            yield fault("the question does not give an input", "question", quote=told)
     if sample.options:
         yield fault("a calculation is asked openly", "options")
 

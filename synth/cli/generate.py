@@ -18,8 +18,8 @@ from tqdm import tqdm
 from synth import api
 from synth.cli.show import print_row
 from synth.config import Config, load_config
+from synth.driver import Status
 from synth.errors import NotBuiltError, UsageError
-from synth.funnel import Funnel
 from synth.pilot import Pilot
 from synth.prepared import prepare
 from synth.run import Run
@@ -28,7 +28,7 @@ from synth.sample import CAVEAT
 _ASKING = ("model", "base_url", "profile", "gpus", "concurrency", "max_calls", "max_tokens")
 """Options that make sense only where a model is asked."""
 _LATER = ("phi_reviewed", "allow_historical")
-_LINE_EVERY = 2.0
+_LINE_EVERY = 1.9
 """Seconds between two lines of progress where there is no terminal."""
 
 
@@ -103,23 +103,32 @@ def _progress(total: int, unit: str) -> Iterator[Any]:
     if sys.stderr.isatty():
         with tqdm(total=total, unit=f" {unit}", file=sys.stderr) as bar:
 
-            def advance(funnel: Funnel) -> None:
+            def advance(status: Status) -> None:
+                funnel = status.funnel
                 bar.n = funnel.accepted if unit == "accepted" else funnel.done
-                bar.set_postfix(accepted=funnel.accepted, refresh=False)
+                bar.set_postfix({"accepted": funnel.accepted, **_asked(status)}, refresh=False)
                 bar.update(0)
 
             yield advance
         return
     last = time.monotonic()
 
-    def line(funnel: Funnel) -> None:
+    def line(status: Status) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _LINE_EVERY:
             last = now
-            print(f"{funnel.done} seeds done, {funnel.accepted} accepted", file=sys.stderr)
+            asked = "".join(f", {n} {what.replace('_', ' ')}" for what, n in _asked(status).items())
+            print(f"{status.funnel.done} seeds done, {status.funnel.accepted} accepted{asked}", file=sys.stderr)
 
     yield line
+
+
+def _asked(status: Status) -> dict[str, int]:
+    """What was asked of models, if anything was."""
+    if not status.calls:
+        return {}
+    return {"calls": status.calls, "tokens": status.tokens, "in_flight": status.in_flight}
 
 
 def _outcome(run: Run) -> int:
@@ -131,7 +140,7 @@ def _outcome(run: Run) -> int:
     asked = run.funnel["steps"][0]
     if run.limited:
         print(f"synth: stopped: {run.limited}; the same command with a larger limit goes on", file=sys.stderr)
-    elif asked["pending"] and not run.interrupted and not run.starved:
+    elif asked["pending"] and run.spent:
         print(
             f"synth: the knowledge gives no more: {asked['pending']} of {asked['in']} seeds were not drawn",
             file=sys.stderr,

@@ -8,12 +8,16 @@ them before anyone sees it, since servers repeat keys in their error messages.
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
+import math
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -25,27 +29,35 @@ _CONNECT = 30.0
 """Seconds that a connection may take to come about."""
 _HIDDEN = b"[redacted]"
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
-_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+_REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
+_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|pass|credential", re.I)
+_SHORT = 8
+"""Characters below which a key is none, but 'EMPTY', 'none' or 'x': replies are not cleared of such words."""
+_TELLING = 12
+"""Characters from which a value with a digit counts as a secret, whatever its header is called."""
 
 
 class Endpoint:
     """A server, and what it asks of who speaks to it. Its text forms name no secret."""
 
     def __init__(self, base_url: str, *, key: str = "", headers: Mapping[str, str] | None = None) -> None:
-        parts = urlsplit(base_url if "//" in base_url else f"http://{base_url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"--base-url {_without_user(base_url)}: not an http or https address")
-        self.url = _without_user(urlunsplit(parts)).rstrip("/")
-        self._headers = {"Content-Type": "application/json", **(headers or {})}
-        self._secrets = [value for value in (key, *(headers or {}).values()) if value]
+        whole = base_url if "//" in base_url else f"http://{base_url}"
+        parts = _parts(whole)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise UsageError(f"--base-url {_without_user(whole)}: not an http or https address")
+        self.url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
+        key, given = key.strip(), {name: value.strip() for name, value in (headers or {}).items()}
+        self._headers = {"Content-Type": "application/json", **given}
+        secrets = {key, *(part for name, value in given.items() for part in _secrets_in(name, value))}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
-        if parts.password:
-            user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
-            token = base64.b64encode(user.encode()).decode()
+        if parts.username is not None:
+            user, password = parts.username, parts.password or ""
+            token = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
-            self._secrets += [parts.password, unquote(parts.password), token]
-        self._secrets.sort(key=len, reverse=True)
+            secrets |= {token, password or user, unquote(password or user)}
+        spelled = {form for secret in secrets if len(secret) >= _SHORT for form in (secret, json.dumps(secret)[1:-1])}
+        self._secrets = [secret.encode() for secret in sorted(spelled, key=len, reverse=True)]
 
     def __repr__(self) -> str:
         return self.url
@@ -63,8 +75,8 @@ class Endpoint:
     def clear(self, body: bytes) -> bytes:
         """A body without the secrets of this endpoint."""
         for secret in self._secrets:
-            if secret.encode() in body:
-                body = body.replace(secret.encode(), _HIDDEN)
+            if secret in body:
+                body = body.replace(secret, _HIDDEN)
         return body
 
 
@@ -149,7 +161,7 @@ class Client:
             Refused: the server will never answer this.
         """
         answer = await self.ask(endpoint, "POST", endpoint.url + path, payload, heard)
-        if answer.status < _CLIENT_ERROR:
+        if answer.status < _REDIRECT:
             return answer.body
         _complain(answer)
 
@@ -170,12 +182,12 @@ class Client:
             async with self._session(endpoint).request(
                 method, url, data=payload, proxy=self._proxy(url), allow_redirects=False
             ) as response:
-                if heard is None or response.status >= _CLIENT_ERROR:
+                if heard is None or response.status >= _REDIRECT or response.content_type == "application/json":
                     body = await response.read()
                 else:
                     body = await _streamed(response, heard)
                 return Answer(response.status, endpoint.clear(body), response.headers.get("Retry-After"))
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+        except aiohttp.ClientConnectorCertificateError as error:
             raise UsageError(f"{endpoint}: its certificate is not trusted here ({_ssl_reason(error)})") from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Away(f"cannot connect ({_reason(error)})") from None
@@ -185,40 +197,44 @@ class Client:
 
     def _proxy(self, url: str) -> str | None:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        if host not in self._via:
+        place = f"{parts.scheme}://{parts.netloc}"
+        if place not in self._via:
             named = self._proxies.get(parts.scheme) or self._proxies.get("all")
-            direct = host in _LOOPBACK or proxy_bypass(host)
-            self._via[host] = None if direct else named
-        return self._via[host]
+            direct = parts.hostname in _LOOPBACK or proxy_bypass(parts.netloc)
+            self._via[place] = None if direct or not named else _http_proxy(named)
+        return self._via[place]
 
 
 def _context(ca: str | None) -> ssl.SSLContext | bool:
+    """What trusts a file of certificates besides those of the system."""
     if not ca:
         return True
     try:
-        return ssl.create_default_context(cafile=ca)
+        context, folder = ssl.create_default_context(), Path(ca).is_dir()
+        context.load_verify_locations(cafile=None if folder else ca, capath=ca if folder else None)
+        return context
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{ca}: not a file of certificates ({error})") from error
 
 
 def _complain(answer: Answer) -> NoReturn:
     """Raise what a bad status means."""
-    text = _said(answer.body)
+    if answer.status < _CLIENT_ERROR:
+        raise Refused(answer.status, "the server sends elsewhere; give the address that it sends to")
     if answer.status == 429:
         raise Busy("HTTP 429", wait=_seconds(answer.retry_after))
     if answer.status >= _SERVER_ERROR or answer.status == 408:
         raise Trouble(f"HTTP {answer.status}", wait=_seconds(answer.retry_after))
-    raise Refused(answer.status, text)
+    raise Refused(answer.status, _said(answer.body))
 
 
 def _said(body: bytes) -> str:
     """What an error body says, in one line."""
     try:
         data = orjson.loads(body)
-        error = data.get("error", data)
+        error = data.get("error", data) if isinstance(data, dict) else data
         text = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-    except (orjson.JSONDecodeError, AttributeError):
+    except orjson.JSONDecodeError:
         text = body.decode(errors="replace")
     return " ".join(str(text).split())[:300]
 
@@ -226,9 +242,10 @@ def _said(body: bytes) -> str:
 def _seconds(header: str | None) -> float | None:
     """Retry-After in seconds; a date, which servers of models do not send, counts as none."""
     try:
-        return max(0.0, float(header)) if header else None
+        seconds = float(header or "nan")
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _reason(error: BaseException) -> str:
@@ -236,12 +253,42 @@ def _reason(error: BaseException) -> str:
     return getattr(inner, "strerror", None) or type(inner or error).__name__
 
 
-def _ssl_reason(error: BaseException) -> str:
-    return str(getattr(error, "certificate_error", "") or getattr(error, "os_error", "") or type(error).__name__)
+def _ssl_reason(error: aiohttp.ClientConnectorCertificateError) -> str:
+    inner = error.certificate_error
+    return getattr(inner, "verify_message", "") or type(inner).__name__
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of an address; None if it is none."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        _ = parts.port  # which is read only now
+        return parts
+    return None
 
 
 def _without_user(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url, count=1)
+    """An address as it may be shown: without user, password and query."""
+    return re.sub(r"//[^/]*@", "//", url, count=1).partition("?")[0]
+
+
+def _secrets_in(name: str, value: str) -> Iterator[str]:
+    """What must not be shown of a header: all that its name or its look makes a key, also without 'Bearer'.
+
+    Not any value: replies are cleared of secrets, and 'X-Team: cardiology' must not clear them of a word.
+    """
+    for word in {value, *re.split(r"[\s;,]+", value)}:
+        telling = len(word) >= _TELLING and any(character.isdigit() for character in word)
+        if telling or _SECRET_NAME.search(name):
+            yield word
+
+
+def _http_proxy(proxy: str) -> str:
+    """A proxy that can be used, with its scheme."""
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not proxy.startswith(("http://", "https://")):
+        raise UsageError(f"{_without_user(proxy)}: only http proxies can be used here")
+    return proxy
 
 
 async def _streamed(response: aiohttp.ClientResponse, heard: Callable[[], None]) -> bytes:
@@ -253,8 +300,7 @@ async def _streamed(response: aiohttp.ClientResponse, heard: Callable[[], None])
     whole: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     done = False
-    async for line in response.content:
-        heard()
+    async for line in _lines(response, heard):
         if not line.startswith(b"data:"):
             continue
         data = line[5:].strip()
@@ -263,17 +309,28 @@ async def _streamed(response: aiohttp.ClientResponse, heard: Callable[[], None])
             continue
         try:
             piece = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            if piece.get("error"):
+                raise Trouble("the stream ended in an error")
+            whole |= {key: value for key, value in piece.items() if key != "choices" and value is not None}
+            for choice in piece.get("choices") or ():
+                _add(choices.setdefault(int(choice.get("index") or 0), {}), choice)
+        except (orjson.JSONDecodeError, AttributeError, TypeError):
             raise Trouble("the stream broke") from None
-        if "error" in piece:
-            raise Trouble("the stream ended in an error")
-        whole |= {key: value for key, value in piece.items() if key != "choices" and value is not None}
-        for choice in piece.get("choices") or ():
-            _add(choices.setdefault(int(choice.get("index") or 0), {}), choice)
     if not done and not (choices and all(choice.get("finish_reason") for choice in choices.values())):
         raise Trouble("the stream broke")
     whole["choices"] = [{"index": index, **choices[index]} for index in sorted(choices)]
     return orjson.dumps(whole)
+
+
+async def _lines(response: aiohttp.ClientResponse, heard: Callable[[], None]) -> AsyncIterator[bytes]:
+    """The lines of a body, however long: a piece with log probabilities may be."""
+    rest = b""
+    async for data in response.content.iter_any():
+        heard()
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line
+    yield rest
 
 
 def _add(so_far: dict[str, Any], piece: Mapping[str, Any]) -> None:

@@ -23,6 +23,8 @@ class Task(NamedTuple):
     plan: Plan
     chance: int
     """Seeds whatever is left to chance."""
+    first: int = 0
+    """The same of the first wording, so that a revision can know what was asked then."""
     place: int = 0
     """Index of the row; earlier rows go first where they have to wait."""
     writer: int = 0

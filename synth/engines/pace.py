@@ -34,9 +34,9 @@ class Gauges(NamedTuple):
 
 
 _GAUGES = {
-    "running": re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? (\S+)", re.M),
-    "waiting": re.compile(rb"^vllm:num_requests_waiting(?:\{[^}]*\})? (\S+)", re.M),
-    "cache": re.compile(rb"^vllm:kv_cache_usage_perc(?:\{[^}]*\})? (\S+)", re.M),
+    "running": re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
+    "waiting": re.compile(rb"^vllm:num_requests_waiting(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
+    "cache": re.compile(rb"^vllm:kv_cache_usage_perc(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
 }
 
 

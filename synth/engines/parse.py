@@ -16,13 +16,19 @@ import orjson
 from synth.engines.calls import Choice, Malformed
 
 _FENCE = re.compile(r"^\s*```[a-z]*\s*\n(.*?)\n?```\s*$", re.S)
-_HEADING = re.compile(r"^\s{0,3}#{1,4}\s*\**\s*(reasoning|answer|推理|答案)\**\s*[:\uFF1A]?\s*$", re.I | re.M)
+_GAP = r"(?:[^\S\n]|\*)*"
+"""Within a line: with line breaks in it, a long run of them would cost the square of its length."""
+_NAME = "(reasoning|answer|推理|答案)"
+_HEADING = re.compile(rf"^[^\S\n]{{0,3}}#{{1,4}}{_GAP}{_NAME}{_GAP}(?:[:\uFF1A]{_GAP})?$", re.I | re.M)
 _REASONING, _ANSWER = ("reasoning", "推理"), ("answer", "答案")
-_NUMBERED = re.compile(r"^\s*(?:step\s+)?\d{1,2}\s*[.)\uFF0E\u3001:]\s*", re.I | re.M)
-_CITED = re.compile(r"\s*\[\s*(e\d+(?:\s*[,;]\s*e\d+)*)\s*\]")
-_AFTER_STOP = re.compile(r"([.?!\u3002\uFF1F\uFF01])((?:\s*\[\s*e\d+(?:\s*[,;]\s*e\d+)*\s*\])+)")
+_NUMBERED = re.compile(rf"^{_GAP}(?:step[^\S\n]+)?\d{{1,2}}[^\S\n]?[.)\uFF0E\u3001:](?!\d)", re.I | re.M)
+"""The number of a step; `2.5 mg` at the beginning of a line is none."""
+_IDS = r"[\[\u3010\uFF3B]\s*(e\d+(?:\s*[,;\uFF0C\u3001\uFF1B]\s*e\d+)*)\s*[\]\u3011\uFF3D]"
+_CITED = re.compile(rf"\s*{_IDS}")
+_AFTER_STOP = re.compile(rf"([.?!\u3002\uFF1F\uFF01])((?:\s*{_IDS})+)")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[\[A-Z(\u4e00-\u9fff])|(?<=[\u3002\uFF1F\uFF01])")
-_MARKS = re.compile(r"\*\*|__|`|^\s*[-*]\s+", re.M)
+_MARKS = re.compile(r"\*\*|__|`|^[^\S\n]*(?:[-*]|#{1,6})[^\S\n]+", re.M)
+_BLANK = re.compile(r"\n[^\S\n]*\n")
 _ID = re.compile(r"e\d+")
 
 
@@ -130,7 +136,7 @@ def _both(choice: Choice) -> tuple[str, str]:
 
 def _written(body: str, answer: str) -> Written:
     steps = tuple(step for part in _steps(body) if (step := _step(part)).text)
-    paragraphs = (_step(part).text for part in re.split(r"\n\s*\n", answer.strip()))
+    paragraphs = (_step(part).text for part in _BLANK.split(answer.strip()))
     return Written(steps, "\n\n".join(text for text in paragraphs if text))
 
 
@@ -147,7 +153,7 @@ def read_unsupported(choice: Choice) -> Written:
 def _sections(text: str) -> list[tuple[str, str]]:
     """The named sections of a text, in order."""
     heads = list(_HEADING.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
+    ends = [*(head.start() for head in heads), len(text)][1:]
     return [(head.group(1).casefold(), text[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
 
 
@@ -155,19 +161,20 @@ def _steps(body: str) -> list[str]:
     """The numbered steps of a section, or its paragraphs where nothing is numbered."""
     starts = [match.start() for match in _NUMBERED.finditer(body)]
     if not starts:
-        return [part for part in re.split(r"\n\s*\n", body) if part.strip()]
-    ends = [*starts[1:], len(body)]
-    return [_NUMBERED.sub("", body[start:end], count=1) for start, end in zip(starts, ends, strict=True)]
+        return [part for part in _BLANK.split(body) if part.strip()]
+    before, ends = body[: starts[0]], [*starts[1:], len(body)]
+    steps = [_NUMBERED.sub("", body[start:end], count=1) for start, end in zip(starts, ends, strict=True)]
+    return [before, *steps] if re.search(_IDS, before) else steps
 
 
 def _step(text: str) -> WrittenStep:
     """Take the citations out of a text and keep them with their sentences."""
     flat = " ".join(_MARKS.sub("", text).split())
-    flat = _AFTER_STOP.sub(lambda found: f"{found.group(2)}{found.group(1)}", flat)
+    flat = _AFTER_STOP.sub(lambda found: f"{found[2]}{found[1]}", flat)
     claims = []
     sentences = []
     for sentence in _SENTENCE.split(flat):
-        plain = re.sub(r"\s+([.,;:?!])", r"\1", _CITED.sub("", sentence)).strip()
+        plain = re.sub(r"\s+([.,;:?!])(?!\w)", r"\1", _CITED.sub("", sentence)).strip()
         ids = tuple(dict.fromkeys(ident for group in _CITED.findall(sentence) for ident in _ID.findall(group)))
         if plain:
             sentences.append(plain)

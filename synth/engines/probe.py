@@ -23,6 +23,8 @@ DIALECTS = ("json_schema", "structured_outputs", "guided_json", "json_object")
 """Ways to ask for JSON of a schema, the most portable first."""
 _PATIENCE = 120.0
 """Seconds for one small request: a server may still be compiling."""
+_GLANCE = 30.0
+"""The same for what lies outside the versioned routes."""
 _TRIES = 3
 _MARGIN = 64
 _LEAST = 256
@@ -124,12 +126,12 @@ async def probe(client: Client, endpoint: Endpoint, model: str, profile: Profile
     listed = (await models_of(client, endpoint)).get(model, {})
     asker = _Asker(client, endpoint, model, profile)
     plain = await asker.required({"max_tokens": 16})
+    reasoning = ("field" if asker.told_apart() else "tags") if plain.choices and plain.choices[0].reasoning else "text"
     structured = profile.structured if profile.structured != "auto" else await asker.dialect()
-    found: dict[str, Any] = {"structured": structured, "context": listed.get("max_model_len")}
-    if plain.choices and plain.choices[0].reasoning:
-        found["reasoning"] = "tags" if "<think>" in asker.last or "</think>" in asker.last else "field"
+    found: dict[str, Any] = {"structured": structured, "reasoning": reasoning}
+    found["context"] = listed.get("max_model_len")
     if "n" not in profile.lacks:
-        two = await asker.ask({"max_tokens": 4, "n": 2})
+        two = await asker.ask({"max_tokens": 4, "n": 2, "temperature": 1})
         found["n"] = two is not None and len(two.choices) == 2
     if "logprobs" not in profile.lacks:
         told = await asker.ask({"max_tokens": 2, "logprobs": True, "top_logprobs": 1})
@@ -139,8 +141,7 @@ async def probe(client: Client, endpoint: Endpoint, model: str, profile: Profile
         found["prompt_logprobs"] = bool(told and told.prompt_logprobs)
     if "pooling" not in profile.lacks:
         found["pooling"] = await asker.head()
-    version = await asker.get("/version")
-    found["vllm"] = str(version["version"]) if isinstance(version, dict) and "version" in version else None
+    found["vllm"] = await asker.version()
     found["gauges"] = await asker.gauges()
     return Capabilities(**found)
 
@@ -150,19 +151,19 @@ class _Asker:
 
     def __init__(self, client: Client, endpoint: Endpoint, model: str, profile: Profile) -> None:
         self.client, self.endpoint, self.model, self.profile = client, endpoint, model, profile
-        self.last = ""
+        self.last = b"{}"
 
     async def required(self, body: Mapping[str, Any]) -> Completion:
         """Ask what any server can answer."""
         why = "no usable answer"
         for tries in range(_TRIES):
+            await asyncio.sleep(0.3 * tries)
             try:
                 return await self._post(body)
             except Refused as refused:
                 raise EndpointError(f"{self.endpoint}: refuses {self.model}: {refused}") from None
             except (Trouble, TimeoutError, ValueError) as trouble:
                 why = str(trouble) or why
-                await asyncio.sleep(0.3 * 2**tries)
         raise EndpointError(f"{self.endpoint}: cannot answer a plain question ({why})")
 
     async def ask(self, body: Mapping[str, Any]) -> Completion | None:
@@ -180,8 +181,14 @@ class _Asker:
         whole = {"model": self.model, "messages": _ASKING, "temperature": 0, **self.profile.body, **body}
         async with asyncio.timeout(_PATIENCE):
             reply = await self.client.post(self.endpoint, "/chat/completions", orjson.dumps(whole))
-        self.last = reply.decode(errors="replace")
-        return read_completion(reply)
+        completion = read_completion(reply)
+        self.last = reply
+        return completion
+
+    def told_apart(self) -> bool:
+        """Whether the server gave the thinking of the last reply a field of its own."""
+        message = orjson.loads(self.last)["choices"][0]["message"]
+        return bool(message.get("reasoning") or message.get("reasoning_content"))
 
     async def dialect(self) -> str:
         """The first dialect whose effect is seen: a key and a number that no model would give unasked."""
@@ -199,31 +206,31 @@ class _Asker:
 
     async def head(self) -> str:
         """The route through which a reward model could be asked."""
+        payload = orjson.dumps({"model": self.model, "input": ["probe"]})
         for path in ("/pooling", "/classify"):
-            payload = orjson.dumps({"model": self.model, "input": ["probe"]})
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    answer = await self.client.ask(self.endpoint, "POST", self.endpoint.root + path, payload)
-            except (Trouble, TimeoutError):
-                continue
-            if answer.status == 200:
+            if await self.reach("POST", path, payload) is not None:
                 return path[1:]
         return "none"
 
-    async def get(self, path: str) -> Any:
-        """A JSON document outside the versioned routes; None if there is none."""
+    async def version(self) -> str | None:
+        """The version of vLLM; None if it is another server."""
         try:
-            async with asyncio.timeout(30):
-                answer = await self.client.ask(self.endpoint, "GET", self.endpoint.root + path)
-            return orjson.loads(answer.body) if answer.status == 200 else None
-        except (Trouble, TimeoutError, orjson.JSONDecodeError):
+            return str(orjson.loads(await self.reach("GET", "/version") or b"")["version"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 
     async def gauges(self) -> bool:
         """Whether /metrics tells vLLM's load."""
-        try:
-            async with asyncio.timeout(30):
-                answer = await self.client.ask(self.endpoint, "GET", self.endpoint.root + "/metrics")
-        except (Trouble, TimeoutError):
-            return False
-        return answer.status == 200 and read_gauges(answer.body) is not None
+        return read_gauges(await self.reach("GET", "/metrics") or b"") is not None
+
+    async def reach(self, method: str, path: str, payload: bytes | None = None) -> bytes | None:
+        """The body of a good answer outside the versioned routes; None if there is none."""
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(_GLANCE):
+                    answer = await self.client.ask(self.endpoint, method, self.endpoint.root + path, payload)
+            except (Trouble, TimeoutError):
+                continue
+            if answer.status < 500:
+                return answer.body if answer.status == 200 else None
+        return None

@@ -11,7 +11,10 @@ what was in flight.
 | 5xx, dropped or cut connection, silence | again, with backoff and jitter, `tries` times |
 | nobody listens, or nothing but faults | all wait and one looks; after `patience` the run stops |
 | unusable content | asked again `re_asks` times, with the reply and what is wrong with it shown |
-| other 4xx | the row fails; 401, 403 and an unknown model stop the run |
+| other 4xx | the row fails; 401, 402, 403, an unknown model and nothing but refusals stop the run |
+
+A row is given up only if its server answered someone else meanwhile, or answers a plain question:
+a server that fails everything stops the run and fails no row.
 """
 
 from __future__ import annotations
@@ -43,6 +46,10 @@ _BUSIES = 30
 _EXTENSIONS = 4
 _BARREN = 20
 """Faults in a row, from one server, after which it is looked at instead of asked."""
+_LOOK, _LONGEST_LOOK = 0.5, 5.0
+"""Seconds between two looks, at first and at most."""
+_LOOK_PATIENCE = 30.0
+_DOUBLINGS = 16
 _POLL = 1.0
 _SAMPLE = 2000
 T = TypeVar("T")
@@ -107,8 +114,27 @@ class _Station:
     in_flight: int = 0
     faults: int = 0
     """In a row."""
+    replied: float = 0.0
+    """When it last answered."""
+    looks: int = 0
+    """How often it was looked at for its faults."""
     up: asyncio.Event = field(default_factory=asyncio.Event)
     look: asyncio.Task[None] | None = None
+
+
+@dataclass
+class _Tally:
+    """What went wrong with one call so far."""
+
+    since: float
+    """When it was made, or last failed."""
+    faults: int = 0
+    busies: int = 0
+
+    @property
+    def all(self) -> int:
+        """Requests that brought no reply."""
+        return self.faults + self.busies
 
 
 class _Flight:
@@ -132,6 +158,11 @@ def plainly(call: Call) -> dict[str, Any]:
 def complain(problem: Malformed) -> str:
     """What a model is told about an unusable reply, where nobody words it better."""
     return f"Your reply cannot be used: {problem}. Reply again, whole and in the form that was asked for."
+
+
+def backoff(tries: int) -> float:
+    """Seconds to wait after so many tries, with jitter."""
+    return min(_LONGEST, _BACKOFF * 2 ** min(tries - 1, _DOUBLINGS)) * random.uniform(0.5, 1.5)
 
 
 class Scheduler:
@@ -271,13 +302,22 @@ class Scheduler:
             call._replace(body={**body, "seed": seed + index} if seed is not None else {**body, "index": index})
             for index in range(int(call.body["n"]))
         ]
-        got = await asyncio.gather(*(self.complete(one, rank) for one in calls))
+        gathered = await asyncio.gather(*(self.complete(one, rank) for one in calls), return_exceptions=True)
+        got = [one for one in gathered if isinstance(one, Completion)]
+        for one in gathered:
+            if isinstance(one, BaseException):
+                raise one
         return Completion(
             tuple(choice for one in got for choice in one.choices),
             sum(one.prompt_tokens for one in got),
             sum(one.completion_tokens for one in got),
             got[0].prompt_logprobs,
         )
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on their way now."""
+        return self._in_flight
 
     def halt(self, why: SynthError) -> None:
         """Send nothing more; what is in flight is waited for and stored."""
@@ -300,7 +340,7 @@ class Scheduler:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         payload = orjson.dumps(body)
         needs = len(payload) + int(call.body.get("max_tokens") or 0) * int(call.body.get("n") or 1)
-        faults = busies = 0
+        tally = _Tally(self._loop.time())
         while True:
             await self._turn(rank, needs)
             station = self._pick(call.model, rank)
@@ -308,36 +348,49 @@ class Scheduler:
                 self._release(needs, unused=True)
                 await self._some_up(call.model)
                 continue
+            sent = True
             try:
                 completion = await self._send(station, call, key, payload)
-                station.faults = 0
+                station.faults, station.replied = 0, self._loop.time()
                 self.pace.answered()
                 return completion
-            except Busy as busy:
-                self.counts[busy.reason] += 1
-                busies += 1
-                self.pace.busy(self._loop.time(), max(1.0, busy.wait or 0.0, self._p99))
-                wait, over = busy.wait, busies > _BUSIES
-            except Away as away:
-                self.counts[away.reason] += 1
-                self._lost(station)
-                continue
             except Trouble as trouble:
-                self.counts[trouble.reason] += 1
-                station.faults += 1
-                if station.faults >= _BARREN:
-                    self._lost(station)
-                    continue
-                faults += 1
-                wait, over = trouble.wait, faults >= self.limits.tries
-                why = trouble.reason
+                wait, sent = trouble.wait, not isinstance(trouble, Away)
+                lost = self._failed(station, call.model, trouble, tally)
             except Refused as refused:
                 self._refused(refused)
             finally:
-                self._release(needs)
-            if over:
-                raise Unanswered(f"no reply: {'HTTP 429' if busies > _BUSIES else why}")
-            await self._pause(wait, faults + busies)
+                self._release(needs, unused=not sent)
+            if not lost:
+                await self._pause(wait, tally.all)
+
+    def _failed(self, station: _Station, model: str, trouble: Trouble, tally: _Tally) -> bool:
+        """Count a fault, and find out whose it is.
+
+        Returns:
+            Whether it is the server's, which is then left out until it answers.
+
+        Raises:
+            Unanswered: it is the call's.
+        """
+        self.counts[trouble.reason] += 1
+        if isinstance(trouble, Away):
+            self._lost(station, model)
+            return True
+        since, tally.since = tally.since, self._loop.time()
+        if isinstance(trouble, Busy):
+            tally.busies += 1
+            self.pace.busy(tally.since, max(1.0, trouble.wait or 0.0, self._p99))
+        else:
+            station.faults += 1
+            tally.faults += station.faults < _BARREN
+        worn = tally.busies > _BUSIES or tally.faults >= self.limits.tries
+        if worn and station.replied > since:
+            raise Unanswered(f"no reply: {trouble.reason}") from None
+        if worn or station.faults >= _BARREN:
+            self._lost(station, model, trouble.reason)
+            return True
+        return False
 
     async def _send(self, station: _Station, call: Call, key: bytes, payload: bytes) -> Completion:
         order, sent = next(self._tickets), self._loop.time()
@@ -442,49 +495,90 @@ class Scheduler:
                 wait.cancel()
         self._go_on()
 
-    def _lost(self, station: _Station) -> None:
+    def _lost(self, station: _Station, model: str, fault: str = "") -> None:
         """A server does not answer: nobody asks it until it does."""
         if station.up.is_set() and self._halt is None:
             station.up.clear()
-            station.look = asyncio.create_task(self._look(station))
+            station.look = asyncio.create_task(self._look(station, model, fault))
 
-    async def _look(self, station: _Station) -> None:
+    async def _look(self, station: _Station, model: str, fault: str) -> None:
         """Wait for a server to come back; stop the run if it does not."""
-        endpoint, start, barren = station.endpoint, self._loop.time(), station.faults >= _BARREN
-        if self._on_away is not None and not barren:
-            try:
-                await self._on_away(endpoint)
-            except SynthError as error:
-                self.halt(error)
-                return
-        said = "nobody listens there"
+        try:
+            await self._until_well(station, model, fault)
+        except SynthError as error:
+            self.halt(error)
+            return
+        except Exception as error:  # nobody else would ever end the wait
+            self.halt(EndpointError(f"{station.endpoint}: {type(error).__name__} while it was looked at"))
+            raise
+        station.faults, station.replied = 0, self._loop.time()
+        station.up.set()
+
+    async def _until_well(self, station: _Station, model: str, fault: str) -> None:
+        """Look at a server until it answers: a plain question, if faults came from it.
+
+        Raises:
+            EndpointError: it does not, or answers nothing else.
+        """
+        endpoint, began = station.endpoint, self._loop.time()
+        if station.looks and station.faults >= _BARREN and not self.counts["replies"]:
+            raise EndpointError(f"{endpoint}: every request failed ({fault})")
+        station.looks += bool(fault)
+        revive, pause = self._on_away, _LOOK if fault else 0.0
         for tries in count():
-            if self._loop.time() - start > self.limits.patience:
-                self.halt(EndpointError(f"{endpoint}: {said}; what was finished is kept, the same command goes on"))
-                return
-            if tries or barren:
-                await asyncio.sleep(min(5.0, 0.5 * 2**tries))
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_LOOK, _LOOK * 2 ** min(tries, _DOUBLINGS))
             try:
-                async with asyncio.timeout(10):
-                    answer = await self.client.ask(endpoint, "GET", endpoint.url + "/models")
-                said = f"HTTP {answer.status}"
-                if answer.status < 500:
-                    break
+                async with asyncio.timeout(_LOOK_PATIENCE):
+                    await (self._question(endpoint, model) if fault else self._greeting(endpoint))
+                return
+            except Away as away:
+                said = str(away)
+                if revive is not None:
+                    await revive(endpoint)
+                    revive, pause = None, 0.0
             except (Trouble, TimeoutError) as trouble:
                 said = str(trouble) or "no answer"
-        if barren and self._p99 == 0 and self.counts["replies"] == 0:
-            worst = self.counts.most_common(1)[0][0]
-            self.halt(EndpointError(f"{endpoint}: every request failed ({worst})"))
+                pause = max(pause, getattr(trouble, "wait", None) or 0.0)
+                if fault and not (tries or self.counts["replies"] or isinstance(trouble, Busy)):
+                    raise EndpointError(f"{endpoint}: every request failed ({said})") from None
+            if station.replied > began:
+                return  # it only had no time for the question
+            if self._loop.time() - began > self.limits.patience:
+                raise EndpointError(f"{endpoint}: {said}; what was finished is kept, the same command goes on")
+
+    async def _greeting(self, endpoint: Endpoint) -> None:
+        """Find out whether a server is there."""
+        answer = await self.client.ask(endpoint, "GET", endpoint.url + "/models")
+        if answer.status >= 500:
+            raise Trouble(f"HTTP {answer.status}")
+
+    async def _question(self, endpoint: Endpoint, model: str) -> None:
+        """Find out whether a server answers anything at all."""
+        limits, spent = self.limits, self.spent
+        call = Call(model, ({"role": "user", "content": "Say hello."},), {"max_tokens": 1})
+        payload = orjson.dumps(plainly(call))
+        over = limits.max_calls is not None and spent.calls >= limits.max_calls
+        if over or (limits.max_tokens is not None and spent.tokens + self._reserved + len(payload) > limits.max_tokens):
+            return  # the next call finds out, and ends the run
+        spent.calls += 1
+        try:
+            completion = read_completion(await self.client.post(endpoint, CHAT, payload))
+        except Refused:
             return
-        station.faults = 0
-        station.up.set()
+        except ValueError as error:
+            raise Trouble(str(error)) from None
+        spent.prompt_tokens += completion.prompt_tokens
+        spent.completion_tokens += completion.completion_tokens
 
     def _refused(self, refused: Refused) -> NoReturn:
         self.counts[f"HTTP {refused.status}"] += 1
-        if refused.status in (401, 403):
+        if refused.status in (401, 402, 403):
             error = EndpointError(f"the server refuses the credentials (HTTP {refused.status}): {refused}")
         elif refused.status == 404:
             error = EndpointError(f"the server does not have what was asked for: {refused}")
+        elif not self.counts["replies"] and self.counts[f"HTTP {refused.status}"] >= _BARREN:
+            error = EndpointError(f"the server refuses every request: {refused}")
         else:
             raise Unanswered(f"refused: HTTP {refused.status}") from refused
         self.halt(error)
@@ -559,8 +653,7 @@ class Scheduler:
 
     async def _pause(self, wait: float | None, tries: int) -> None:
         """Back off with jitter, or as long as the server asked; ends early if the run does."""
-        doubled = min(_LONGEST, _BACKOFF * 2 ** (tries - 1)) * random.uniform(0.5, 1.5)
-        seconds = doubled if wait is None else wait * random.uniform(1.0, 1.1)
+        seconds = backoff(tries) if wait is None else wait * random.uniform(1.0, 1.1)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._halted.wait()

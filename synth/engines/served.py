@@ -15,7 +15,9 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from synth.claims import Claims
+import orjson
+
+from synth.claims import Claims, inputs_told
 from synth.config import Config
 from synth.engines.calls import Call, Choice, Completion, Malformed
 from synth.engines.engine import Former, Reply, Task
@@ -25,7 +27,7 @@ from synth.engines.scheduler import Scheduler
 from synth.plan import Plan, kind_of
 from synth.profiles import Profile
 from synth.prompts import Prompts
-from synth.sample import Claim, Conditioning, Evidence, Finding, Generator, Step
+from synth.sample import WRITTEN, Claim, Conditioning, Evidence, Finding, Generator, Step, Verdict
 from synth_kg.aliases import normal
 
 _SMALL = 1024
@@ -56,6 +58,22 @@ class Statement(NamedTuple):
 
     id: str
     text: str
+
+
+def statements_of(evidence: Sequence[Evidence], claims: Claims) -> list[Statement]:
+    """What a writer is shown of the evidence.
+
+    Left out are sentences of an ontology, which are not prose, and edges that say what a line of
+    the tables says better.
+    """
+    lined = any(item.table == "typical" for item in evidence)
+    shown = (
+        item
+        for item in evidence
+        if item.type != "span" and not (lined and item.relation in ("has_symptom", "characterized_by"))
+    )
+    told = (Statement(item.id, claims.told(item)) for item in shown)
+    return [statement for statement in told if statement.text]
 
 
 class Writer(NamedTuple):
@@ -132,25 +150,29 @@ class _Asked:
         self.profile = self.writer.profile
         self.evidence = {item.id: item for item in task.plan.evidence}
         shown = task.plan.evidence if engine.shows else ()
-        told = (Statement(item.id, engine.claims.told(item)) for item in shown)
-        self.statements = [statement for statement in told if statement.text]
+        self.statements = statements_of(shown, engine.claims)
         self.options = dict(zip("ABCDEFGH", task.plan.options, strict=False))
 
     async def question(self, former: Former | None) -> str:
         """The draft of the templates in natural prose; what was found in a former one is shown."""
-        draw = Random(self.task.chance)
+        draw = Random(self.task.first)
         style = draw.choice(self.engine.styles)
         draft = self.engine.templates.question(self.plan, draw)
         wanted = Wanted.of(self.plan, draft, self.engine.claims)
+        if former is None and wanted.leaves_nothing(draft):
+            return draft
         call = self._call("question", {
             "genre": self.plan.genre, "topic": self.plan.topic, "draft": draft, "phrases": wanted.phrases,
             "verbatim": wanted.verbatim, "style": style, "options": list(self.plan.options),
         }, QUESTION)  # fmt: skip
         if former is not None:
             said = "; ".join(
-                f"{finding.reason}: {finding.quote}" for finding in former.findings if _in_question(finding)
+                f"{finding.reason}{f' ({finding.quote})' if finding.quote else ''}"
+                for finding in former.findings
+                if _in_question(finding)
             )
-            call = call.again(former.question, self._complaint(Malformed(said, "json")))
+            shown = orjson.dumps({"question": former.question}).decode()
+            call = call.again(shown, self._complaint(Malformed(said, "json")))
 
         def accept(choice: Choice) -> str:
             text = " ".join(read_json(choice, QUESTION)["question"].split())
@@ -170,7 +192,7 @@ class _Asked:
             "genre": self.plan.genre, "question": former.question, "options": self.options,
             "statements": self.statements, "findings": former.findings,
         }  # fmt: skip
-        told = {**common, "steps": [step.text for step in former.steps], "response": former.response}
+        told = {**common, "steps": [_with_ids(step) for step in former.steps], "response": former.response}
         call = self._call("critique", told, CRITIQUE)
         points = await self._ask(call, lambda choice: read_json(choice, CRITIQUE)["points"])
         text = "\n".join(f"{n}. {_with_ids(step)}" for n, step in enumerate(former.steps, 1))
@@ -213,13 +235,24 @@ class _Asked:
         return step._replace(claims=tuple(claims))
 
     def step(self, written: WrittenStep) -> Step:
-        """A step with its claims; a claim is supported if it quotes its evidence, else it is unknown."""
-        claims = {}
+        """A step with its claims: what quotes its evidence is supported, the rest of what is cited unknown."""
+        claims: dict[str, Claim] = {}
+
+        def book(text: str, ids: tuple[str, ...], verdict: Verdict) -> None:
+            text = text.rstrip(".\u3002")
+            claims.setdefault(text, Claim(text=text, evidence=ids, verdict=verdict))
+
         for cited in written.claims:
-            items = [self.evidence[ident] for ident in cited.evidence]
-            quoted = self.engine.claims.quoted(cited.text, items)
-            text = (quoted or cited.text).rstrip(".")
-            claims[text] = Claim(text=text, evidence=cited.evidence, verdict="supported" if quoted else "unknown")
+            left = []
+            for ident in cited.evidence:
+                quoted = self.engine.claims.quoted(cited.text, [self.evidence[ident]])
+                if quoted:
+                    book(quoted, (ident,), "supported")
+                else:
+                    left.append(ident)
+            together = self.engine.claims.quoted(cited.text, [self.evidence[ident] for ident in left])
+            if left:
+                book(together or cited.text, tuple(left), "supported" if together else "unknown")
         return Step(text=written.text, claims=tuple(claims.values()))
 
     def _call(self, template: str, fields: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -> Call:
@@ -289,19 +322,24 @@ class Wanted(NamedTuple):
         verbatim = [found.strip() for found in _DENIAL.findall(draft)]
         verbatim += [flag.statement for flag in plan.facts.get("flags", ()) if flag.statement.casefold() in low]
         closing = _SENTENCES.split(draft)[-1]
-        if kind_of(plan.genre, plan.topic).uniqueness == "source_relative":
+        relative = kind_of(plan.genre, plan.topic).uniqueness == "source_relative" and plan.genre not in WRITTEN
+        if relative or plan.genre == "calculation":  # which says how to round
             verbatim.append(closing)
-        names = {name for item in plan.evidence for name in _tellable(claims, item) if name.casefold() in low}
-        names |= set(_AGED.findall(draft))
+        names = {name.casefold() for item in plan.evidence for name in _tellable(claims, item)}
+        names = {name for name in names | {aged.casefold() for aged in _AGED.findall(draft)} if _stands(name, low)}
         rest = " ".join(verbatim).casefold()
         kept = [name for name in names if not any(name != other and name in other for other in names)]
         return cls(
-            tuple(sorted(name for name in kept if name.casefold() not in rest)),
+            tuple(sorted(_as_written(name, draft) for name in kept if name not in rest)),
             tuple(dict.fromkeys(verbatim)),
             frozenset(_NUMBER.findall(draft)),
             tuple(option for option in plan.options if option.casefold() not in low),
             draft.rstrip().endswith("?"),
         )
+
+    def leaves_nothing(self, draft: str) -> bool:
+        """Whether every sentence has to stand as it is, so that there is nothing to rewrite."""
+        return all(sentence in self.verbatim for sentence in _SENTENCES.split(draft.strip()))
 
     def hold(self, question: str) -> None:
         """Hold a question to it.
@@ -324,6 +362,19 @@ class Wanted(NamedTuple):
             raise Malformed("the question does not end with the question itself", "json")
 
 
+def _stands(name: str, low: str) -> bool:
+    """Whether a name stands in a text between word bounds."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", low) is not None
+
+
+def _as_written(name: str, draft: str) -> str:
+    """A name as the draft has it, but for a capital at the beginning of a sentence."""
+    start = draft.casefold().index(name)
+    text = draft[start : start + len(name)]
+    opens = start == 0 or draft[:start].rstrip().endswith((".", "?"))
+    return text[:1].lower() + text[1:] if opens and text[1:2].islower() else text
+
+
 @lru_cache(maxsize=50_000)
 def _tellable_names(claims: Claims, ref: str) -> tuple[str, ...]:
     row = claims.knowledge.tables.rows.get(ref)
@@ -334,7 +385,7 @@ def _tellable_names(claims: Claims, ref: str) -> tuple[str, ...]:
 def _tellable(claims: Claims, item: Evidence) -> tuple[str, ...]:
     """What one piece of evidence may have given a draft to say."""
     if item.type == "calculation":
-        return tuple(f"{q.value:g} {q.unit}" for q in item.inputs or () if q.unit)
+        return inputs_told(item)
     return _tellable_names(claims, item.ref)
 
 

@@ -35,7 +35,7 @@ def compose(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence
         "variant": spot.variant,
     }
     return Plan(
-        recipe="explainer",
+        recipe=spot.unit.genre,
         genre=spot.unit.genre,
         topic="mechanism",
         anchor=anchor,

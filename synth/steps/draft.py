@@ -91,7 +91,8 @@ class Draft:
         except NoPlan as reason:
             return self._without_plan(origin, str(reason))
         chance = self._chance(spot, f"word {rewordings(directives)}")
-        reply = await self.engine.word(Task(plan, chance, spot.place, spot.writer, former))
+        first = self._chance(spot, "word 0")
+        reply = await self.engine.word(Task(plan, chance, first, spot.place, spot.writer, former))
         return self._assemble(origin._replace(plan=plan), plan, reply)
 
     def _models_per_seed(self) -> int | None:

@@ -40,7 +40,7 @@ def tiny_model(common: Path) -> Path:
     return model
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_server(common: Path) -> Iterator[None]:
     """Whoever starts a real server waits for its turn: two at a time are slower than one after the other."""
     with (common / "server.lock").open("w") as lock:

@@ -109,6 +109,12 @@ def dosing(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | 
     return found
 
 
+def unhurried(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
+    """As `answer`, but whoever asks for reasoning waits for half a minute."""
+    found = answer(request, key, attempt)
+    return {**found, "delay": 30.0} if found and isinstance(found["content"], str) else found
+
+
 def logged(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
     """As `answer`, and every request is written to the file that `SCRIBE_LOG` names."""
     with Path(os.environ["SCRIBE_LOG"]).open("a", encoding="utf-8") as file:
@@ -119,6 +125,10 @@ def logged(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | 
 # -- whole runs against it
 
 SCRIPT = f"{Path(__file__)}:answer"
+MANY = 120
+"""Share of vignettes: so many that the gate has openings to turn away, even in a small run."""
+PROBE = 5
+"""Chat requests by which a server is probed for a model; all but one repeat the first one's words."""
 FILES = ("accepted.jsonl", "rejected.jsonl", "funnel.json", "config.yaml")
 
 
@@ -126,14 +136,18 @@ def settings(url: str = "", **changes: Any) -> Config:
     """A configuration that asks the server at `url`; a change is named by its key, dots as double underscores."""
     from synth.config import load_config
 
-    flags = {"engine": "openai", "model": ("mock-model",), "serving.base_url": (url,) if url else ()}
+    flags = {
+        "engine": "openai", "model": ("mock-model",), "serving.base_url": (url,) if url else (),
+        "mixture.vignette": MANY,
+    }  # fmt: skip
     return load_config(flags=flags | {name.replace("__", "."): value for name, value in changes.items()})
 
 
 def command(url: str, out: Path, n: int, *more: str) -> list[str]:
     """The same as a command line."""
     asked = [sys.executable, "-m", "synth", "generate", "--seed", "kg", "--engine", "openai", "--base-url", url]
-    return [*asked, "--model", "mock-model", "-n", str(n), "--out", str(out), *more]
+    said = ["--model", "mock-model", "--set", f"mixture.vignette={MANY}"]
+    return [*asked, *said, "-n", str(n), "--out", str(out), *more]
 
 
 def content(folder: Path) -> list[bytes]:
