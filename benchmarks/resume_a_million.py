@@ -13,17 +13,16 @@ import argparse
 import hashlib
 import json
 import pstats
-import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,6 +39,8 @@ GOAL = 2.0
 _MARK_EVERY = 1000
 _FEW = 60
 """Seeds of the real run whose rows are repeated."""
+_SHORT = 4
+"""Rows that are: its shortest, 12 kB each, so that a disk holds a million of them."""
 
 
 class Start(NamedTuple):
@@ -77,55 +78,61 @@ def main() -> None:
 
 def fill(folder: Path, url: str, many: int) -> None:
     """Make a run folder of so many finished rows."""
-    config = scribe.settings(url)
     with Scripted(script=scribe.SCRIPT) as quick:
         synth.generate(scribe.settings(quick.url), n=_FEW, out=folder)
-    prepared = prepare(config)
     with closing(sqlite3.connect(folder / "run.db")) as db:
-        real = [bytes(row) for (row,) in db.execute("SELECT row FROM samples WHERE status = 'accepted'")]
-        samples = [from_json(row) for row in real]
-        ids = [sample.id.encode() for sample in samples]
-        heads = [(opening(sample), sample.seed.group) for sample in samples]
+        made = db.execute("SELECT row FROM samples WHERE status = 'accepted' ORDER BY length(row) LIMIT ?", (_SHORT,))
+        real = [bytes(row) for (row,) in made]
         db.execute("PRAGMA synchronous=OFF")
         for table in ("samples", "gate", "marks"):
             db.execute(f"DELETE FROM {table}")
-
-        def rows() -> Iterator[tuple[int, str, bytes]]:
-            for seed in range(many):
-                which = seed % len(real)
-                ident = hashlib.blake2b(b"%d" % seed, digest_size=16).hexdigest().encode()
-                yield seed, "accepted", real[which].replace(ids[which], ident)
-
-        def gate() -> Iterator[tuple[str, str, int]]:
-            for seed in range(many):
-                yield "question", hashlib.blake2b(b"q%d" % seed, digest_size=16).hexdigest(), 1
-            for seed in range(many // 4):  # four rows share an evidence set
-                yield "group", hashlib.blake2b(b"g%d" % seed, digest_size=16).hexdigest(), 4
-            for which, (head, _) in enumerate(heads):
-                yield "opening", f"{head} {which}", many // len(heads)
-
-        def marks() -> Iterator[tuple[int, str]]:
-            draws = Draws(prepared.seeds)
-            while draws.index <= many:
-                if draws.index % _MARK_EVERY == 0:
-                    yield draws.index, json.dumps(draws.mark()[1])
-                next(draws)
-
-        for statement, found in (
-            ("INSERT INTO samples VALUES (?, ?, ?)", rows()),
-            ("INSERT OR IGNORE INTO gate VALUES (?, ?, ?)", gate()),
-            ("INSERT INTO marks VALUES (?, ?)", marks()),
-        ):
-            while chunk := list(islice(found, 10_000)):  # type: ignore[call-overload]
-                with db:
-                    db.executemany(statement, chunk)
+        insert(db, "INSERT INTO samples VALUES (?, ?, ?)", rows(real, many))
+        insert(db, "INSERT OR IGNORE INTO gate VALUES (?, ?, ?)", gate(real, many))
+        insert(db, "INSERT INTO marks VALUES (?, ?)", marks(Draws(prepare(scribe.settings(url)).seeds), many))
         funnel = Funnel()
-        for sample in samples:
-            funnel.take(sample)
+        for row in real:
+            funnel.take(from_json(row))
         funnel.done = funnel.accepted = funnel.chains = many
         with db:
             db.execute("INSERT OR REPLACE INTO run VALUES ('funnel', ?)", (json.dumps(funnel.state()),))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def insert(db: sqlite3.Connection, statement: str, found: Iterator[tuple[Any, ...]]) -> None:
+    """Insert what comes, ten thousand a transaction."""
+    while chunk := list(islice(found, 10_000)):
+        with db:
+            db.executemany(statement, chunk)
+
+
+def rows(real: Sequence[bytes], many: int) -> Iterator[tuple[int, str, bytes]]:
+    """Real rows in turn, each under an id of its own."""
+    ids = [from_json(row).id.encode() for row in real]
+    for seed in range(many):
+        which = seed % len(real)
+        yield seed, "accepted", real[which].replace(ids[which], _name("row", seed).encode())
+
+
+def gate(real: Sequence[bytes], many: int) -> Iterator[tuple[str, str, int]]:
+    """A question for each row, an evidence set for each four, and the openings that there are."""
+    for seed in range(many):
+        yield "question", _name("question", seed), 1
+    for seed in range(many // 4):
+        yield "group", _name("group", seed), 4
+    for number, row in enumerate(real):
+        yield "opening", f"{opening(from_json(row))} {number}", many // len(real)
+
+
+def marks(draws: Draws, many: int) -> Iterator[tuple[int, str]]:
+    """The marks that drawing so many seeds leaves."""
+    while draws.index <= many:
+        if draws.index % _MARK_EVERY == 0:
+            yield draws.index, json.dumps(draws.mark()[1])
+        next(draws)
+
+
+def _name(kind: str, number: int) -> str:
+    return hashlib.blake2b(f"{kind} {number}".encode(), digest_size=16).hexdigest()
 
 
 def started(server: Scripted, folder: Path, n: int) -> Start:
@@ -137,7 +144,7 @@ def started(server: Scripted, folder: Path, n: int) -> Start:
         while (first := server.stats()["first_request"]) is None:
             if process.poll() is not None:
                 sys.exit(f"the command ended with {process.returncode} before its first request")
-            time.sleep(0.005)
+            time.sleep(0.02)
         stat = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
         process.kill()

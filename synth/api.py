@@ -18,7 +18,7 @@ from synth import __version__
 from synth.claims import Claims
 from synth.config import Config, load_config
 from synth.driver import Driver, Progress, Wanted, Work, wanted_of
-from synth.engines.opening import Opened, choose_models, open_engine
+from synth.engines.opening import Opened, choose_models, endpoints_of, open_engine
 from synth.errors import UsageError
 from synth.pilot import Pilot, pilot_of
 from synth.prepared import Prepared, prepare, unkept
@@ -86,6 +86,8 @@ def generate(
     with sole_driver(folder):
         try:
             prepared = prepare(config, prompts=prompts, graph=folder / GRAPH)
+            if fresh and config.engine == "openai":
+                endpoints_of(config)
         except UsageError:
             if fresh:
                 shutil.rmtree(folder, ignore_errors=True)  # nothing was made, so nothing is left behind

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from synth.checks import Context, run_checks
-from synth.checks.proof import GROUNDED
+from synth.checks.proof import GROUNDED, WORDED
 from synth.claims import Claims, worked_again
 from synth.config import Checks
 from synth.engines.engine import Engine
@@ -32,8 +32,6 @@ from synth_kg.knowledge import Knowledge
 
 LANGUAGES = ("en", "zh")
 """Of rows."""
-WORDED = "en"
-"""Of the templates that word evidence, whatever the row's."""
 _PROMPTS = re.compile(r"\bprompts ([0-9a-f]{32})\b")
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from synth_kg.knowledge import Knowledge
 
 GROUNDED = "grounded"
+WORDED = "en"
+"""Language in which evidence is worded."""
 _WORD = re.compile(r"[a-z]+")
 _LETTERS = frozenset("abcdefgh")
 _DENYING = frozenset(("no", "not", "never", "without", "neither", "nor", "cannot", "hardly", "false"))
@@ -83,14 +85,17 @@ def _holds(sample: Sample, claim: Claim, items: list[Evidence], context: Context
     """Whether a claim is what it says it is.
 
     What the embedded engine claims is a wording of its evidence. A model may put it in words of its
-    own: then it is 'unknown', says so, and has at least to name what its evidence is about.
+    own: then it is 'unknown', says so, and has at least to name what its evidence is about, which is
+    seen where both are in one language.
     """
     verdict = context.claims.judge(claim.text, items)
     if claim.verdict != verdict:
         return False
     if verdict == "supported":
         return True
-    return sample.generator.engine != GROUNDED and all(context.claims.about(claim.text, item) for item in items)
+    if sample.generator.engine == GROUNDED:
+        return False
+    return sample.language != WORDED or all(context.claims.about(claim.text, item) for item in items)
 
 
 def claimed(sample: Sample, _context: Context) -> Iterator[Finding]:

@@ -119,12 +119,13 @@ class Client:
     """Speaks to servers; one for a run. Use as an async context manager."""
 
     def __init__(self, *, ca: str | None = None) -> None:
-        self._ca = ca or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        self._ca = ca or os.environ.get("REQUESTS_CA_BUNDLE")  # SSL_CERT_FILE is the system's by itself
+        self._trust: ssl.SSLContext | None = None
         self._proxies = getproxies()
         self._via: dict[str, str | None] = {}
 
     async def __aenter__(self) -> Self:
-        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=_context(self._ca))
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
         self._sessions: dict[Endpoint, aiohttp.ClientSession] = {}
         return self
 
@@ -180,7 +181,7 @@ class Client:
         """
         try:
             async with self._session(endpoint).request(
-                method, url, data=payload, proxy=self._proxy(url), allow_redirects=False
+                method, url, data=payload, ssl=self._tls(url), proxy=self._proxy(url), allow_redirects=False
             ) as response:
                 if heard is None or response.status >= _REDIRECT or response.content_type == "application/json":
                     body = await response.read()
@@ -195,6 +196,14 @@ class Client:
             # from None: an aiohttp error carries the request, and with it the key
             raise Trouble(f"the connection broke ({type(error).__name__})") from None
 
+    def _tls(self, url: str) -> ssl.SSLContext | bool:
+        """What an address is trusted by; made when it is needed, since it takes a while."""
+        if not url.startswith("https:"):
+            return True
+        if self._trust is None:
+            self._trust = _context(self._ca)
+        return self._trust
+
     def _proxy(self, url: str) -> str | None:
         parts = urlsplit(url)
         place = f"{parts.scheme}://{parts.netloc}"
@@ -205,13 +214,13 @@ class Client:
         return self._via[place]
 
 
-def _context(ca: str | None) -> ssl.SSLContext | bool:
+def _context(ca: str | None) -> ssl.SSLContext:
     """What trusts a file of certificates besides those of the system."""
-    if not ca:
-        return True
+    context = ssl.create_default_context()
     try:
-        context, folder = ssl.create_default_context(), Path(ca).is_dir()
-        context.load_verify_locations(cafile=None if folder else ca, capath=ca if folder else None)
+        if ca:
+            folder = Path(ca).is_dir()
+            context.load_verify_locations(cafile=None if folder else ca, capath=ca if folder else None)
         return context
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{ca}: not a file of certificates ({error})") from error

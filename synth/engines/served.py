@@ -159,7 +159,7 @@ class _Asked:
         style = draw.choice(self.engine.styles)
         draft = self.engine.templates.question(self.plan, draw)
         wanted = Wanted.of(self.plan, draft, self.engine.claims)
-        if former is None and wanted.leaves_nothing(draft):
+        if former is None and self.engine.prompts is self.engine.claims.prompts and wanted.leaves_nothing(draft):
             return draft
         call = self._call("question", {
             "genre": self.plan.genre, "topic": self.plan.topic, "draft": draft, "phrases": wanted.phrases,
@@ -358,7 +358,7 @@ class Wanted(NamedTuple):
         for option in self.barred:
             if option.casefold() in low:
                 raise Malformed(f"the question must not name an option: {option}", "json", "it names an option")
-        if self.asks and not question.endswith(("?", "\uff1f")):
+        if self.asks and not question.rstrip(")） ").endswith(("?", "\uff1f")):
             raise Malformed("the question does not end with the question itself", "json")
 
 

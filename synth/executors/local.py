@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
+from itertools import count
 from typing import Protocol
 
 from synth.errors import StopWork
@@ -19,6 +20,8 @@ from synth.store import Memory
 
 _AT_HAND = 1000
 """Finished samples kept in memory until their turn."""
+_AT_ONCE = 8
+"""Seeds launched before the requests of those before them may go out."""
 
 
 class Shelf(Protocol):
@@ -64,16 +67,21 @@ async def execute(
     turn: int | None = None
     stopped: StopWork | None = None
 
-    def launch() -> None:
+    async def launch() -> None:
         nonlocal turn
-        while stopped is None and not over() and len(flying) < width and (spot := next(waiting, None)) is not None:
+        for number in count(1):
+            full = stopped is not None or over() or len(flying) >= width
+            if full or (spot := next(waiting, None)) is None:
+                return
             turn = spot.place if turn is None else turn
             task = asyncio.create_task(pipeline.flow(spot))
             flying.add(task)
             task.add_done_callback(lambda task, place=spot.place: done.put_nowait((place, task)))  # type: ignore[misc]
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     try:
-        launch()
+        await launch()
         while flying:
             place, task = await done.get()
             flying.discard(task)
@@ -85,7 +93,7 @@ async def execute(
             ready[place] = sample if place == turn or len(ready) < _AT_HAND else None
             if ready[place] is None:
                 shelf.put_ahead(place, sample)
-            launch()
+            await launch()
             while turn in ready and not over():
                 sample = ready.pop(turn) or shelf.take_ahead(turn)
                 yield turn, await pipeline.admit(sample, memory, accepted())

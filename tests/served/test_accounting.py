@@ -25,7 +25,7 @@ from tests.served.scribe import FILES, SCRIPT, adds_up, command, content, settin
 from tests.served.scripted import ROOT, Scripted
 from tests.served.scripted_options import FAULTS
 
-EXAMPLES = int(os.environ.get("SYNTH_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("SYNTH_EXAMPLES", "3"))
 STATUSES = ("400", "401", "403", "404", "408", "413", "422", "429", "500", "502", "503")
 FATAL = ("401", "403", "404")
 """Statuses that stop a run: the same command goes on."""
@@ -92,11 +92,11 @@ def run_through(folder: Path, server: dict[str, Any], client: dict[str, Any], n:
 
 
 @LIMITED
-@given(server=servers, client=clients, n=st.integers(1, 16))
+@given(server=servers, client=clients, n=st.integers(1, 12))
 @example(
     server={"seed": 1, "faults": ("429=0.2", "hang=0.05", "drop=0.1", "length=0.1"), "script": SCRIPT},
     client={"serving__concurrency": 8, "serving__tries": 2},
-    n=16,
+    n=12,
 )
 def test_accepted_rejected_failed_and_pending_are_what_was_asked(
     server: dict[str, Any], client: dict[str, Any], n: int
@@ -111,7 +111,7 @@ def test_accepted_rejected_failed_and_pending_are_what_was_asked(
 @given(
     server=servers,
     client=clients,
-    steps=st.lists(st.tuples(st.integers(1, 12), st.none() | st.integers(1, 60)), min_size=2, max_size=4),
+    steps=st.lists(st.tuples(st.integers(1, 8), st.none() | st.integers(1, 40)), min_size=2, max_size=3),
 )
 def test_it_adds_up_over_attempts_with_limits_and_growing_numbers(
     server: dict[str, Any], client: dict[str, Any], steps: list[tuple[int, int | None]]
@@ -125,13 +125,13 @@ def test_it_adds_up_over_attempts_with_limits_and_growing_numbers(
 
 
 @pytest.mark.slow
-@LIMITED
+@hypothesis_settings(LIMITED, max_examples=max(2, EXAMPLES // 3))
 @given(
     server=servers.map(lambda server: {**server, "latency": "lognormal:30:0.5"}),
-    waits=st.lists(st.floats(0, 1), min_size=1, max_size=3),
+    waits=st.lists(st.floats(0, 1), min_size=1, max_size=2),
 )
 def test_it_adds_up_after_kills_at_any_moment(server: dict[str, Any], waits: list[float]) -> None:
-    n = 16
+    n = 12
     with tempfile.TemporaryDirectory() as name, Scripted(hang=60, retry_after=0.02, **server) as scripted:
         folder = Path(name) / "r"
         quick = [f"{key.replace('__', '.')}={value}" for key, value in QUICK.items()]

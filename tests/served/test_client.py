@@ -455,6 +455,12 @@ def test_no_exception_holds_a_key(fault: str) -> None:
     assert_hidden(failure(post(Endpoint(server.url, key=KEY), payload())), KEY)  # nobody listens any more
 
 
+def test_an_answer_that_is_no_http_shows_no_key() -> None:
+    error = trouble(b"HTTP/1.1 nonsense\r\n\r\n", key=KEY)  # such an error of aiohttp carries the request's headers
+    assert type(error) is Trouble
+    assert_hidden(error, KEY)
+
+
 def assert_hidden(error: BaseException, secret: str) -> None:
     told = [repr(error), str(error), repr(error.args), repr(vars(error)), *traceback.format_exception(error)]
     assert not [text for text in told if secret in text or secret[3:] in text]
@@ -606,8 +612,13 @@ def test_a_file_that_holds_no_certificate_is_told(
         asyncio.run(post(Endpoint("https://127.0.0.1:1/v1"), payload(), ca=str(path)))
 
 
-def test_a_folder_of_certificates_will_do(tmp_path: Path, plain: Scripted) -> None:
-    assert asyncio.run(post(Endpoint(plain.url), payload(), ca=str(tmp_path)))
+def test_a_folder_of_certificates_will_do(environment: pytest.MonkeyPatch, certificate: Path, tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    command = [openssl, "x509", "-subject_hash", "-noout", "-in", certificate]
+    name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    shutil.copy(certificate, tmp_path / f"{name}.0")
+    assert secured(certificate, str(tmp_path))
 
 
 def test_a_server_without_tls_is_no_certificate_that_is_not_trusted() -> None:
