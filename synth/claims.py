@@ -69,24 +69,28 @@ class Claims:
                 found |= self._computed(item.formula, tuple((q.name, q.value) for q in item.inputs))
         return found
 
-    def told(self, item: Evidence) -> str:
-        """A piece of evidence in words, for a model to rest on; a calculation tells its rule, not its result."""
+    def told(self, item: Evidence, chance: int = 0) -> str:
+        """A piece of evidence in words, for a model to rest on.
+
+        A calculation tells its rule, not its result. Of several wordings `chance` picks one, so that
+        texts which quote them do not all sound alike.
+        """
         if item.type == "span":
             return item.text or ""
         if item.type == "calculation":
             worked = worked_again(item)
             return sentence(self.calculation("rule", worked)[0]) if worked is not None else ""
-        return self._told(item.ref)
+        return self._told(item.ref, chance % _VARIANTS)
 
     @lru_cache(maxsize=100_000)  # noqa: B019
-    def _told(self, ref: str) -> str:
+    def _told(self, ref: str, variant: int = 0) -> str:
         edge = self.knowledge.graph.edges.get(ref)
         if edge is not None:
             if edge.relation in _BIBLIOGRAPHIC:
                 return ""
             return relation_sentence(self.prompts, self.knowledge.graph, (edge,))
         found = (self.wordings(form, (ref,)) for form in _FORMS)
-        first = [same(wordings[0]) for wordings in found if wordings]
+        first = [same(wordings[variant % len(wordings)]) for wordings in found if wordings]
         return " ".join(sentence(one) for one in first if not any(one in other for other in first if other != one))
 
     def quoted(self, text: str, evidence: Sequence[Evidence]) -> str | None:
@@ -136,6 +140,7 @@ class Claims:
         return frozenset(same(wording) for form in _FORMS for wording in self.wordings(form, refs))
 
 
+_VARIANTS = 12
 _BIBLIOGRAPHIC = frozenset({"presents", "resembles"})
 """Relations that say what papers mention together, and nothing of medicine."""
 

@@ -60,7 +60,7 @@ class Statement(NamedTuple):
     text: str
 
 
-def statements_of(evidence: Sequence[Evidence], claims: Claims) -> list[Statement]:
+def statements_of(evidence: Sequence[Evidence], claims: Claims, draw: Random) -> list[Statement]:
     """What a writer is shown of the evidence.
 
     Left out are sentences of an ontology, which are not prose, and edges that say what a line of
@@ -72,7 +72,7 @@ def statements_of(evidence: Sequence[Evidence], claims: Claims) -> list[Statemen
         for item in evidence
         if item.type != "span" and not (lined and item.relation in ("has_symptom", "characterized_by"))
     )
-    told = (Statement(item.id, claims.told(item)) for item in shown)
+    told = (Statement(item.id, claims.told(item, draw.randrange(1 << 16))) for item in shown)
     return [statement for statement in told if statement.text]
 
 
@@ -150,7 +150,7 @@ class _Asked:
         self.profile = self.writer.profile
         self.evidence = {item.id: item for item in task.plan.evidence}
         shown = task.plan.evidence if engine.shows else ()
-        self.statements = statements_of(shown, engine.claims)
+        self.statements = statements_of(shown, engine.claims, Random(task.first))
         self.options = dict(zip("ABCDEFGH", task.plan.options, strict=False))
 
     async def question(self, former: Former | None) -> str:

@@ -91,6 +91,7 @@ def run_through(folder: Path, server: dict[str, Any], client: dict[str, Any], n:
     pytest.fail("the run never came to its end")
 
 
+@pytest.mark.slow
 @LIMITED
 @given(server=servers, client=clients, n=st.integers(1, 12))
 @example(
@@ -107,6 +108,7 @@ def test_accepted_rejected_failed_and_pending_are_what_was_asked(
         assert synth.Run(Path(folder) / "r").funnel["steps"][0]["pending"] == 0
 
 
+@pytest.mark.slow
 @LIMITED
 @given(
     server=servers,

@@ -31,7 +31,7 @@ from synth.sample import content_id
 from tests.served.scribe import PROBE, SCRIPT, adds_up, command, content, rows, settings, stored
 from tests.served.scripted import ROOT, Scripted
 
-N = 60
+N = 48
 FEW = 40
 Json = dict[str, Any]
 
@@ -253,6 +253,7 @@ def test_no_row_is_lost_to_mixed_faults(tmp_path: Path, stream: bool) -> None:
     assert reasons(tmp_path / "r", "failed") == {}
 
 
+@pytest.mark.slow
 def test_hanging_requests_gate_no_other(tmp_path: Path) -> None:
     with Scripted(script=SCRIPT, seed=1, faults=("hang=0.03", "stall=0.03")) as hanging:
         start = time.monotonic()
@@ -399,6 +400,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(reference: Path, tmp_path: Path)
     assert again <= 3 * 16, "more than what was in flight was asked again"
 
 
+@pytest.mark.slow
 def test_max_calls_is_kept_over_several_attempts_and_a_larger_one_goes_on(
     server: Scripted, reference: Path, tmp_path: Path
 ) -> None:
@@ -422,6 +424,7 @@ def test_max_calls_counts_what_failed_too(tmp_path: Path) -> None:
     assert stats["requests"] <= 60 + 2 * PROBE + 3, "the probe aside, which is faulted too, more was sent than allowed"
 
 
+@pytest.mark.slow
 def test_max_tokens_is_kept_over_several_attempts(server: Scripted, reference: Path, tmp_path: Path) -> None:
     for limit in (60_000, 60_000, 200_000):
         run = synth.generate(settings(server.url, serving__max_tokens=limit), n=N, out=tmp_path / "r")
@@ -447,6 +450,7 @@ def test_requests_a_minute_are_kept(server: Scripted, tmp_path: Path) -> None:
     assert time.monotonic() - start > 1.4
 
 
+@pytest.mark.slow
 def test_accept_gives_as_many_rows_and_can_be_raised(server: Scripted, tmp_path: Path) -> None:
     run = synth.generate(settings(server.url), accept=10, out=tmp_path / "r")
     assert run.funnel["accepted"] == len(rows(tmp_path / "r")) == 10
@@ -457,6 +461,7 @@ def test_accept_gives_as_many_rows_and_can_be_raised(server: Scripted, tmp_path:
     assert content(tmp_path / "r") == content(tmp_path / "once")
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_the_owner_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Scripted(script=script("unhurried")) as slow, started(slow, tmp_path / "r") as process:
         assert main(command(slow.url, tmp_path / "r", N)[3:]) == 2
@@ -663,6 +668,7 @@ def test_what_is_published_names_no_server_and_no_path(server: Scripted, referen
 # -- what a model is shown
 
 
+@pytest.mark.slow
 def test_conditioning_is_recorded_as_the_writer_was_shown(tmp_path: Path, log: Callable[[], list[Json]]) -> None:
     marks = {"none": set(), "evidence": {"knowledge"}, "answer": {"knowledge", "answer"}}
     for conditioning, expected in marks.items():

@@ -225,7 +225,7 @@ def test_what_the_gate_counts_is_not_kept_without_its_rows(store: Store, tmp_pat
         assert after_a_kill.memory.times("group", rows[0].seed.group) == 0
 
 
-@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     random_seed=st.integers(0, 2**63 - 1),
     start=st.integers(0, 4000),
