@@ -21,7 +21,8 @@ import orjson
 from benchmarks.harness_job import MAX_TOKENS, SCHEMA, Row, line, parser, read_prompts, valid
 from synth.engines.calls import Call, Completion, Malformed
 from synth.engines.client import Endpoint
-from synth.engines.scheduler import Limits, Scheduler
+from synth.engines.limits import Limits
+from synth.engines.scheduler import Scheduler
 from synth.errors import Unanswered
 from synth.run import Store
 

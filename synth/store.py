@@ -18,7 +18,7 @@ from typing import Any
 
 import zstandard
 
-from synth.engines.scheduler import Spent
+from synth.engines.limits import Spent
 from synth.errors import ConflictError, NoSpaceError, UsageError
 from synth.funnel import Funnel
 from synth.sample import Sample, from_json, opening, to_json

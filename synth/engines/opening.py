@@ -22,8 +22,9 @@ from synth.engines.calls import Call
 from synth.engines.client import Client, Endpoint
 from synth.engines.engine import Engine
 from synth.engines.grounded import Grounded
+from synth.engines.limits import Limits, Spent
 from synth.engines.probe import Capabilities, models_of, probe
-from synth.engines.scheduler import Journal, Limits, Scheduler, Spent, plainly
+from synth.engines.scheduler import Journal, Scheduler, plainly
 from synth.engines.served import Served, Writer
 from synth.engines.server import OwnedServer
 from synth.errors import EndpointError, UsageError

@@ -315,7 +315,7 @@ def test_addresses(given: str, url: str, root: str) -> None:
 @pytest.mark.parametrize(
     "given",
     ["ftp://me:hidden-1@h/v1", "http://", "me:hidden-1@", "http://me:hidden-1@h:99999999/", "http://me:hidden-1@[::1",
-     "http://me:hidden-1@:80", "http://h/v1?key=hidden-1", "", "http://me:hidden@1@h:x/"],
+     "http://me:hidden-1@:80", "http://h/v1?key=hidden-1", "", "http://me:1@hidden@h:x/"],
 )  # fmt: skip
 def test_what_is_no_address_is_told_without_its_password(given: str) -> None:
     with pytest.raises(UsageError, match="not an http or https address") as found:

@@ -73,6 +73,16 @@ def test_a_server_that_can_do_nothing_but_answer_works() -> None:
         assert server.stats()["requests"] <= MOST
 
 
+def polite(_request: dict[str, Any], _key: str, _attempt: int) -> dict[str, Any]:
+    """Answers in JSON of its own, whatever the schema."""
+    return {"content": {"greeting": "hello"}}
+
+
+def test_json_that_comes_by_itself_is_not_taken_for_the_schema() -> None:
+    with Scripted(script=polite) as server:
+        assert probed(server).structured == "json_object"
+
+
 def choosy(request: dict[str, Any], _key: str, _attempt: int) -> dict[str, Any] | None:
     """Ends at what small local servers do not know."""
     unknown = {"n", "logprobs", "prompt_logprobs", "top_logprobs"} & request.keys()

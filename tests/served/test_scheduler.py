@@ -14,11 +14,13 @@ from typing import Any, NamedTuple, Self
 import pytest
 
 from synth.engines import scheduler as module
+from synth.engines import stations
 from synth.engines.calls import Call, Completion
 from synth.engines.client import Busy, Endpoint, Trouble
+from synth.engines.limits import Limits, Spent
 from synth.engines.pace import Gauges, Pace
 from synth.engines.parse import read_json
-from synth.engines.scheduler import NOT_STORED, Limits, Scheduler, Spent
+from synth.engines.scheduler import NOT_STORED, Scheduler
 from synth.errors import EndpointError, NoSpaceError, StopWork, Unanswered
 from synth.store import DATABASE, Store
 from tests.served.scripted import Scripted
@@ -197,8 +199,8 @@ def right(got: Sequence[Any], rows: int | Sequence[int | str]) -> None:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of the scheduler's own choosing are short here."""
     monkeypatch.setattr(module, "_BACKOFF", 0.01)
-    monkeypatch.setattr(module, "_LOOK", 0.02)
-    monkeypatch.setattr(module, "_LONGEST_LOOK", 0.05)
+    monkeypatch.setattr(stations, "_LOOK", 0.02)
+    monkeypatch.setattr(stations, "_LONGEST_LOOK", 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +309,7 @@ def test_a_burst_of_refusals_cuts_what_is_in_flight_once() -> None:
             for sent in (await wire.until(40))[:20]:
                 sent.fail(Busy("HTTP 429", wait=1000.0))
             await settle()
-            assert int(scheduler.pace.limit) == 30 and len(wire.sent) == 40
+            assert int(scheduler.slots.pace.limit) == 30 and len(wire.sent) == 40
             scheduler.halt(StopWork("enough"))
             for sent in wire.sent[20:]:
                 sent.answer()
@@ -601,7 +603,7 @@ def test_a_server_that_stands_still_for_longer_than_the_time_limit_loses_nothing
 
 def only(scheduler: Scheduler) -> Any:
     """The flight of the only request on its way."""
-    (flight,) = scheduler._flights.values()
+    (flight,) = scheduler.watch.flights.values()
     return flight
 
 
@@ -705,11 +707,11 @@ def test_the_time_limit_grows_with_what_the_run_has_seen() -> None:
     async def main() -> None:
         scheduler, _ = wired(timeout=3.0)
         async with scheduler:
-            assert scheduler._allowed() == 3.0
+            assert scheduler.watch.allowed() == 3.0
             for number in range(1, 201):
                 scheduler.counts["replies"] += 1
-                scheduler._timed(0.1 if number % 20 else 2.0)
-            assert scheduler._allowed() == 20.0
+                scheduler.watch.timed(0.1 if number % 20 else 2.0)
+            assert scheduler.watch.allowed() == 20.0
 
     run(main())
 
@@ -721,7 +723,7 @@ def test_no_more_are_in_flight_than_allowed() -> None:
     with Scripted(latency="fixed:15") as server:
         made: list[Scheduler] = []
         right(run(answers(server, 50, made=made, limits={"in_flight": 7})), 50)
-        assert server.stats()["max_in_flight"] == 7 == made[0].most_in_flight
+        assert server.stats()["max_in_flight"] == 7 == made[0].slots.most
 
 
 def test_it_starts_with_as_many_as_told() -> None:
@@ -789,7 +791,7 @@ def test_tokens_a_minute(server: Scripted) -> None:
         async with Scheduler([Endpoint(server.url)], Kept()) as scheduler:
             task = start(scheduler, 1, max_tokens=900)
             await asyncio.sleep(0)
-            reserved = scheduler._reserved
+            reserved = scheduler.slots.reserved
             await task
             return reserved
 
@@ -1117,13 +1119,13 @@ def test_a_call_that_is_cancelled_gives_its_slot_back(when: str) -> None:
             await wire.until(1)
             gone, left = (first, [second, third]) if when == "in flight" else (second, [first, third])
             if when == "given a slot":
-                dispatch = scheduler._dispatch
+                dispatch = scheduler.slots.dispatch
 
                 def overtaken() -> None:
                     dispatch()
                     second.cancel()
 
-                scheduler._dispatch = overtaken  # type: ignore[method-assign]
+                scheduler.slots.dispatch = overtaken  # type: ignore[method-assign]
             else:
                 gone.cancel()
             if gone is not first:
@@ -1135,7 +1137,7 @@ def test_a_call_that_is_cancelled_gives_its_slot_back(when: str) -> None:
                         sent.answer()
             assert gone.cancelled()
             right([await task for task in left], [1, 2] if gone is first else [0, 2])
-            assert scheduler.in_flight == 0 and scheduler._reserved == 0 and not scheduler._queue
+            assert scheduler.in_flight == 0 and scheduler.slots.reserved == 0 and not scheduler.slots._queue
             assert scheduler.spent.calls == len(wire.sent) == (3 if gone is first else 2)
 
     run(main())

@@ -30,11 +30,12 @@ from synth.config import Config, load_config
 from synth.engines import served
 from synth.engines.calls import Call, Completion, Malformed
 from synth.engines.client import Answer, Client, Endpoint
+from synth.engines.limits import Limits
 from synth.engines.opening import revision_of
 from synth.engines.pace import Gauges
 from synth.engines.parse import read_json, read_sections
 from synth.engines.probe import Capabilities, probe
-from synth.engines.scheduler import Limits, Scheduler
+from synth.engines.scheduler import Scheduler
 from synth.engines.served import CRITIQUE, QUESTION
 from synth.errors import EndpointError, Unanswered
 from synth.profiles import load_profile
@@ -239,14 +240,14 @@ def watched(url: str, found: Capabilities, calls: list[Call], start: int) -> tup
     async def asked() -> list[Completion]:
         limits = Limits(in_flight=64, start=start, gauges=True)
         async with Scheduler([Endpoint(url)], Memory(), limits, dress=found.dress) as scheduler:
-            observe = scheduler.pace.observe
+            observe = scheduler.slots.pace.observe
 
             def look(gauges: Gauges, in_flight: int) -> None:
-                before = scheduler.pace.limit
+                before = scheduler.slots.pace.limit
                 observe(gauges, in_flight)
-                looks.append(Watched(gauges, before, scheduler.pace.limit, scheduler.counts["replies"]))
+                looks.append(Watched(gauges, before, scheduler.slots.pace.limit, scheduler.counts["replies"]))
 
-            scheduler.pace.observe = look  # type: ignore[method-assign]
+            scheduler.slots.pace.observe = look  # type: ignore[method-assign]
             return await asyncio.gather(*(scheduler.complete(one, rank) for rank, one in enumerate(calls)))
 
     return asyncio.run(asked()), looks
