@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -92,28 +92,47 @@ def generate(
             if fresh:
                 shutil.rmtree(folder, ignore_errors=True)  # nothing was made, so nothing is left behind
             raise
-        with closing(Store(folder)) as store, Drain() as drain, _logged(folder):
-            store.claim(prepared.identity, but={"version"} if again else ())
-            if again:
-                wanted = _from_replies(store)
-            elif prompts is not None and prompts.resolve() != (folder / PROMPTS).resolve():
-                shutil.copytree(prompts, folder / PROMPTS, dirs_exist_ok=True)
-            kept = config.model_dump(mode="json", exclude={"serving"})
-            write_config(folder, {"fingerprint": prepared.fingerprint, **kept})
-            work = Work(config, prepared.knowledge, prepared.seeds, store, drain, wanted, progress or _ignore)
-            driver = Driver(work)
-            try:
-                with _no_collecting():
-                    asyncio.run(_drive(driver, prepared, offline=again, confirm=confirm, say=say))
-            except BaseException:
-                stored, _ = store.start()  # what is stored, not what was made
-                stored.asked = driver.funnel.asked
-                publish(store, stored)
-                raise
-            publish(store, driver.funnel)
-            run = Run(folder, drain.asked and not driver.finished, driver.starved, driver.limited, driver.spent)
-            write_report(run)
-            return run
+        replaces = None if prompts is None or prompts.resolve() == (folder / PROMPTS).resolve() else prompts
+        asked = _Asked(wanted, None if again else replaces, again, confirm, progress or _ignore, say)
+        return _attempt(prepared, folder, asked)
+
+
+class _Asked(NamedTuple):
+    """What of a call to `generate` concerns its attempt alone."""
+
+    wanted: Wanted
+    prompts: Path | None
+    """Templates to keep with the run."""
+    offline: bool
+    """Whether the rows are made anew from stored replies."""
+    confirm: Callable[[Pilot], bool]
+    progress: Progress
+    say: Callable[[str], None]
+
+
+def _attempt(prepared: Prepared, folder: Path, asked: _Asked) -> Run:
+    """One attempt at a run, in a folder that is ours alone; its files are written whatever happens."""
+    config = prepared.config
+    with closing(Store(folder)) as store, Drain() as drain, _logged(folder):
+        store.claim(prepared.identity, but={"version"} if asked.offline else ())
+        wanted = _from_replies(store) if asked.offline else asked.wanted
+        if asked.prompts is not None:
+            shutil.copytree(asked.prompts, folder / PROMPTS, dirs_exist_ok=True)
+        kept = config.model_dump(mode="json", exclude={"serving"})
+        write_config(folder, {"fingerprint": prepared.fingerprint, **kept})
+        driver = Driver(Work(config, prepared.knowledge, prepared.seeds, store, drain, wanted, asked.progress))
+        try:
+            with _no_collecting():
+                asyncio.run(_drive(driver, prepared, asked))
+        except BaseException:
+            stored, _ = store.start()  # what is stored, not what was made
+            stored.asked = driver.funnel.asked
+            publish(store, stored)
+            raise
+        publish(store, driver.funnel)
+        run = Run(folder, drain.asked and not driver.finished, driver.starved, driver.limited, driver.spent)
+        write_report(run)
+        return run
 
 
 def _ignore(_funnel: object) -> None:
@@ -143,29 +162,22 @@ def _from_replies(store: Store) -> Wanted:
     return Wanted(many, None, samples=many)
 
 
-async def _drive(
-    driver: Driver,
-    prepared: Prepared,
-    *,
-    offline: bool,
-    confirm: Callable[[Pilot], bool],
-    say: Callable[[str], None],
-) -> None:
+async def _drive(driver: Driver, prepared: Prepared, asked: _Asked) -> None:
     claims, store = Claims(prepared.knowledge, prepared.prompts), driver.store
     if driver.finished:
         return
 
     def told(line: str) -> None:
         log.info("%s", line)
-        say(line)
+        asked.say(line)
 
     async with open_engine(
         prepared.config, claims, prepared.asked_with, journal=store, spent=store.spent,
-        known=store.value("capabilities"), offline=offline, logs=store.folder / LOGS, say=told,
+        known=store.value("capabilities"), offline=asked.offline, logs=store.folder / LOGS, say=told,
     ) as opened:  # fmt: skip
-        if opened.capabilities and not offline:
+        if opened.capabilities and not asked.offline:
             store.keep_value("capabilities", {m: c.model_dump() for m, c in opened.capabilities.items()})
-        await driver.drive(opened, claims, lambda driver: confirm(pilot_of(driver, prepared.config)))
+        await driver.drive(opened, claims, lambda driver: asked.confirm(pilot_of(driver, prepared.config)))
         _tell_counts(opened)
 
 

@@ -142,11 +142,6 @@ def _written(body: str, answer: str) -> Written:
 
 def read_unsupported(choice: Choice) -> Written:
     """As `read_sections`, for a writer that was shown no evidence and has nothing to cite."""
-    try:
-        return read_sections(choice)
-    except Malformed as problem:
-        if "cites" not in str(problem):
-            raise
     return _written(*_both(choice))
 
 

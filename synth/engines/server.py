@@ -110,7 +110,7 @@ class OwnedServer:
     @property
     def reason(self) -> str:
         """Why the server ended, in the words of its log."""
-        return last_words(read_tail(self.log, self._log_start))
+        return last_words(read_tail(self.log, self._log_start)).rstrip(".")
 
     async def start(self, say: Say, patience: float = PATIENCE) -> None:
         """Start the server and wait until it answers.

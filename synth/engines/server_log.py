@@ -20,9 +20,10 @@ _STAGES = (
 """Words of the log, and what they mean; the last of them in the log counts."""
 _PREFIX = re.compile(r"^(\([\w -]+pid=\d+\) *)?((INFO|WARNING|ERROR|CRITICAL) \S+ \S+ \[[^]]*\] *)?")
 _TELLING = re.compile(
-    r"([\w.]*(Error|Exception)|\S+: error|the server ended)(:|$)|\S+: (Error while|No module)|Killed$"
+    r"([\w.]*(Error|Exception)|\S+: error|the server ended)(:|$)|\S+: (Error while|No module)|Killed$|"
+    r".* died unexpectedly"
 )
-_ELSEWHERE = re.compile(r"See root cause above|See stack trace|initialization failed due to")
+_ELSEWHERE = re.compile(r"See root cause above|See stack trace|initialization failed due to|^RuntimeError: cancelled$")
 _ENDED = "the server ended: exit"
 _LONGEST = 300
 
@@ -60,6 +61,8 @@ def last_words(text: str) -> str:
 
     >>> last_words("(EngineCore pid=7) ERROR 01-01 00:00:00 [core.py:1] ValueError: no\nError: See root cause above.")
     'ValueError: no'
+    >>> last_words("Worker proc VllmWorker-0 died unexpectedly (exit code: -9).\nRuntimeError: cancelled")
+    'Worker proc VllmWorker-0 died unexpectedly (exit code: -9).'
     """
     lines = [line for line in (_PREFIX.sub("", line).strip() for line in text.splitlines()) if line]
     told = []

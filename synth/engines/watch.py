@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,4 +99,5 @@ class Watch:
                     flight.extended += 1
                     flight.deadline = now + self.allowed()
                 else:
+                    flight.deadline = math.inf  # once: its end may take longer than a tick
                     flight.scope.reschedule(now)

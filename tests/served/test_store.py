@@ -250,15 +250,15 @@ def test_a_mark_is_kept_with_the_rows_before_it_and_no_sooner(
     server: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("synth.driver._MARK_EVERY", 7)
-    config = settings(server.url, model=("a", "b"), served__models_per_seed=2)
-    for n in (5, 8, 20):
-        synth.generate(config, n=n, out=tmp_path / "r")
+    both = {"model": ("a", "b"), "served__models_per_seed": 2, "serving__concurrency": 2}
+    for limit in (12, 24, 36, 60, None):
+        synth.generate(settings(server.url, **both, serving__max_calls=limit), n=20, out=tmp_path / "r")
         with closing(Store(tmp_path / "r")) as store:
             funnel, mark = store.start()
             assert mark is not None
             assert mark[0] == 7 * (funnel.done // 2 // 7)
     monkeypatch.undo()
-    synth.generate(config, n=20, out=tmp_path / "once")
+    synth.generate(settings(server.url, **both), n=20, out=tmp_path / "once")
     assert content(tmp_path / "r") == content(tmp_path / "once")
 
 
