@@ -46,7 +46,7 @@ class Kill(NamedTuple):
     at_server: int
     """Requests that the server had not answered, just before."""
     in_flight: int
-    """Requests that had been sent and whose replies were not stored, whether or not the server had answered."""
+    """Requests of this attempt whose replies were not stored, whether or not the server had answered."""
 
 
 class Outcome(NamedTuple):
@@ -128,7 +128,7 @@ def kill_and_resume(
 
 def _killed(line: list[str], server: Scripted, run: Path, log: Path, after: float) -> Kill | None:
     """Start the command and kill it after so many seconds; None if it ended before."""
-    start = time.monotonic()
+    start, before = time.monotonic(), len(_requests(log))
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
         try:
             process.wait(after)
@@ -139,9 +139,18 @@ def _killed(line: list[str], server: Scripted, run: Path, log: Path, after: floa
             seconds = time.monotonic() - start
             while server.stats()["in_flight"]:  # what was on the wire reaches the server's log, too
                 time.sleep(0.05)
-            stored = scribe.stored(run)
-            return Kill(seconds, stored, at_server, len({_key(one) for one in _requests(log)}) - stored)
+            stored = _stored(run)
+            sent = {_key(request) for request in _requests(log)[before:]}
+            return Kill(seconds, len(stored), at_server, len(sent - stored))
     return None
+
+
+def _stored(run: Path) -> set[bytes]:
+    """The names of the replies that a run has stored."""
+    if not scribe.stored(run):
+        return set()
+    with closing(sqlite3.connect(run / "run.db")) as db:
+        return {key for (key,) in db.execute("SELECT key FROM calls")}
 
 
 def _requests(log: Path) -> list[dict[str, Any]]:

@@ -466,9 +466,10 @@ def broken(_request: dict[str, Any], key: str, _attempt: int) -> dict[str, Any] 
     return None if key in {f"k{row}" for row in range(20)} else {"status": 500}
 
 
-def test_a_server_that_begins_to_fail_everything_stops_the_run_and_fails_no_row() -> None:
+@pytest.mark.parametrize("in_flight", [16, 2])
+def test_a_server_that_begins_to_fail_everything_stops_the_run_and_fails_no_row(in_flight: int) -> None:
     with Scripted(script=broken) as server:
-        got = run(answers(server, 320, limits={"in_flight": 16, "patience": 0.5}))
+        got = run(answers(server, 320, limits={"in_flight": in_flight, "tries": 3, "patience": 0.5}))
         right(got[:20], 20)
         assert {type(one) for one in got[20:]} == {EndpointError}
         assert "HTTP 500; what was finished is kept" in str(got[20])
@@ -489,6 +490,67 @@ def test_a_row_that_always_fails_is_given_up_alone() -> None:
             with pytest.raises(Unanswered, match="no reply: HTTP 500"):
                 await bad
             assert wire.rows.count("0") == 3 and len(wire.sent) == 6
+
+    run(main())
+
+
+def test_a_server_that_answers_nothing_but_a_plain_question_stops_the_run(server: Scripted) -> None:
+    got = run(answers(server, [f"is500-{row}" for row in range(200)], limits={"in_flight": 8}))
+    assert isinstance(got[-1], EndpointError) and "every request failed (HTTP 500)" in str(got[-1])
+    assert sum(isinstance(one, Unanswered) for one in got) < 20
+
+
+def test_a_server_that_answers_others_needs_no_time_for_a_plain_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stations, "_LOOK_PATIENCE", 0.05)
+
+    async def main() -> None:
+        scheduler, wire = wired(tries=1, patience=0.0)
+        async with scheduler:
+            bad, good = start(scheduler, 0), start(scheduler, 1)
+            (await wire.until(2))[0].fail(Trouble("HTTP 500"))
+            await wire.until(3)  # the question, which waits in a long queue
+            wire.sent[1].answer()
+            right([await good], [1])
+            (await wire.until(4))[3].fail(Trouble("HTTP 500"))
+            with pytest.raises(Unanswered, match="no reply: HTTP 500"):
+                await bad
+
+    run(main())
+
+
+def test_a_plain_question_is_a_call_and_within_the_limits() -> None:
+    async def main(most: int) -> None:
+        scheduler, wire = wired(tries=1, max_calls=most)
+        async with scheduler:
+            task = start(scheduler, 0)
+            (await wire.until(1))[0].fail(Trouble("HTTP 500"))
+            if most > 1:
+                (await wire.until(2))[1].answer("hello")
+            with pytest.raises(StopWork):
+                await task
+            assert len(wire.sent) == most == scheduler.spent.calls
+
+    run(main(1))
+    run(main(2))
+
+
+def test_a_crash_counts_against_no_row_of_many() -> None:
+    async def main() -> None:
+        scheduler, wire = wired(tries=2)
+        async with scheduler:
+            tasks = [start(scheduler, row) for row in range(30)]
+            for sent in await wire.until(30):
+                sent.fail(Trouble("the connection broke"))
+            (await wire.until(31))[30].answer("hello")  # to the plain question
+            sent = sorted((await wire.until(61))[31:], key=lambda one: int(one.row))
+            for one in sent[:20]:
+                one.answer()
+            await settle()
+            for one in sent[20:]:
+                one.fail(Trouble("the connection broke"))
+            for one in (await wire.until(71))[61:]:
+                one.answer()
+            right(await asyncio.gather(*tasks), 30)
 
     run(main())
 

@@ -382,6 +382,7 @@ class Attempt:
     def __init__(self, model: Path, folder: Path, n: int, *more: str) -> None:
         self.folder = folder
         self.said = folder.with_name("stderr")
+        self.before = stored(folder)
         self._sessions: dict[int, None] = {}
         flags = json.dumps(["--kv-cache-memory-bytes", "134217728"])
         asked = ["generate", "--seed", "kg", "--engine", "vllm", "--model", str(model), "-n", str(n)]
@@ -407,8 +408,8 @@ class Attempt:
         assert found and self.process.poll() is None, self.said.read_text()
         return found
 
-    def until_stored(self, many: int) -> None:
-        self.until(lambda: stored(self.folder) >= many)
+    def until_answered(self, many: int) -> None:
+        self.until(lambda: stored(self.folder) >= self.before + many)
 
     def kill_server(self, words: str = " serve ") -> None:
         """Kill one process of the server: the one that listens, or one of these words."""
@@ -495,20 +496,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("killed") / "r"
 
 
-@pytest.fixture
-def again(tiny_model: Path, one_server: None, place: Path) -> Callable[[], Attempt]:
-    return partial_attempt(tiny_model, place)
-
-
-def partial_attempt(model: Path, folder: Path) -> Callable[[], Attempt]:
-    more = ("--concurrency", str(WIDTH), "--set", "sampling.max_tokens=256")
-    return lambda: Attempt(model, folder, MANY, *more)
+def going_on(model: Path, folder: Path) -> Attempt:
+    return Attempt(model, folder, MANY, "--concurrency", str(WIDTH), "--set", "sampling.max_tokens=256")
 
 
 @pytest.fixture(scope="module")
 def unstarted(tiny_model: Path, one_server: None, place: Path) -> Ended:
     """Interrupted while the server starts."""
-    with partial_attempt(tiny_model, place)() as attempt:
+    with going_on(tiny_model, place) as attempt:
         attempt.until(lambda: "importing vLLM" in attempt.said.read_text())
         attempt.process.send_signal(signal.SIGINT)
         return attempt.end()
@@ -517,10 +512,10 @@ def unstarted(tiny_model: Path, one_server: None, place: Path) -> Ended:
 @pytest.fixture(scope="module")
 def twice(unstarted: Ended, tiny_model: Path, place: Path) -> Ended:
     """Its server killed, and the next one as well."""
-    with partial_attempt(tiny_model, place)() as attempt:
-        attempt.until_stored(WIDTH)
+    with going_on(tiny_model, place) as attempt:
+        attempt.until_answered(WIDTH)
         attempt.kill_server()
-        attempt.until_stored(3 * WIDTH)
+        attempt.until_answered(3 * WIDTH)
         attempt.kill_server("VLLM::Worker")
         return attempt.end()
 
@@ -528,8 +523,8 @@ def twice(unstarted: Ended, tiny_model: Path, place: Path) -> Ended:
 @pytest.fixture(scope="module")
 def halfway(twice: Ended, tiny_model: Path, place: Path) -> Ended:
     """Interrupted in the middle."""
-    with partial_attempt(tiny_model, place)() as attempt:
-        attempt.until_stored(5 * WIDTH)
+    with going_on(tiny_model, place) as attempt:
+        attempt.until_answered(2 * WIDTH)
         attempt.process.send_signal(signal.SIGINT)
         return attempt.end()
 
@@ -537,8 +532,8 @@ def halfway(twice: Ended, tiny_model: Path, place: Path) -> Ended:
 @pytest.fixture(scope="module")
 def once(halfway: Ended, tiny_model: Path, place: Path) -> Ended:
     """Its server killed, and then left alone."""
-    with partial_attempt(tiny_model, place)() as attempt:
-        attempt.until_stored(8 * WIDTH)
+    with going_on(tiny_model, place) as attempt:
+        attempt.until_answered(WIDTH)
         attempt.kill_server()
         return attempt.end()
 
@@ -563,12 +558,17 @@ def test_what_was_answered_before_it_is_kept(twice: Ended) -> None:
     assert stored(twice.folder) >= 3 * WIDTH
 
 
+def test_a_server_is_probed_once_for_a_run(twice: Ended, halfway: Ended, tiny_model: Path) -> None:
+    assert f"{tiny_model.name}: vLLM " in twice.log
+    assert f"{tiny_model.name}: vLLM " not in halfway.log
+
+
 def test_a_signal_in_the_middle_waits_for_what_is_in_flight_and_no_more(halfway: Ended, twice: Ended) -> None:
     assert halfway.code == 130
     assert "the same command goes on" in halfway.errors.splitlines()[-1]
     adds_up(halfway.folder, MANY)
     assert halfway.sent - twice.sent == stored(halfway.folder) - stored(twice.folder)
-    assert stored(halfway.folder) < 8 * WIDTH
+    assert stored(twice.folder) < stored(halfway.folder) < EACH * MANY
 
 
 def test_a_run_whose_server_is_killed_goes_on_with_another(once: Ended) -> None:
