@@ -8,7 +8,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,14 +171,27 @@ async def _drive(driver: Driver, prepared: Prepared, asked: _Asked) -> None:
         log.info("%s", line)
         asked.say(line)
 
-    async with open_engine(
-        prepared.config, claims, prepared.asked_with, journal=store, spent=store.spent,
-        known=store.value("capabilities"), offline=asked.offline, logs=store.folder / LOGS, say=told,
-    ) as opened:  # fmt: skip
-        if opened.capabilities and not asked.offline:
-            store.keep_value("capabilities", {m: c.model_dump() for m, c in opened.capabilities.items()})
-        await driver.drive(opened, claims, lambda driver: asked.confirm(pilot_of(driver, prepared.config)))
-        _tell_counts(opened)
+    drain, loop, task = driver.work.drain, asyncio.get_running_loop(), asyncio.current_task()
+
+    def leave() -> None:
+        """A signal while servers start or are probed: there is nothing to wait for yet."""
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    drain.wish = leave
+    try:
+        async with open_engine(
+            prepared.config, claims, prepared.asked_with, journal=store, spent=store.spent,
+            known=store.value("capabilities"), offline=asked.offline, logs=store.folder / LOGS, say=told,
+        ) as opened:  # fmt: skip
+            drain.wish = None
+            if opened.capabilities and not asked.offline:
+                store.keep_value("capabilities", {m: c.model_dump() for m, c in opened.capabilities.items()})
+            await driver.drive(opened, claims, lambda driver: asked.confirm(pilot_of(driver, prepared.config)))
+            _tell_counts(opened)
+    except asyncio.CancelledError:
+        if not drain.asked:
+            raise
 
 
 def _tell_counts(opened: Opened) -> None:
@@ -316,7 +329,12 @@ def verify(
             folders.append(Path(run) / PROMPTS)
     shelf = Shelf(graphs, folders)
     if run is not None and keeps_replies(Path(run)):
-        with Reworded(Path(run)) as reworded:
+        with ExitStack() as stack:
+            try:
+                reworded: Reworded | None = stack.enter_context(Reworded(Path(run)))
+            except UsageError as error:
+                log.warning("the replies of %s cannot be read again: %s", run, error)
+                reworded = None  # its profile or its model's folder is gone: the proof needs neither
             return replay(rows, shelf, reworded)
     return replay(rows, shelf)
 

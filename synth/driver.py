@@ -117,6 +117,8 @@ class Driver:
         self.limited = ""
         """The limit that ended this attempt, if one did."""
         self._marks: dict[int, Any] = {}
+        self._full = 0.0
+        """Seconds of a request times requests of a sample over slots."""
         self._goal = self.most
         pace: tuple[int, float] = work.store.value("pace") or (0, 0.0)
         self.made, self.seconds = pace
@@ -134,6 +136,16 @@ class Driver:
         least = self.config.run.min_yield
         enough = self.funnel.done >= _STARVING or (self.funnel.done > 0 and self.finished)
         return least > self.funnel.accepted and enough
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds that a further sample takes.
+
+        As those that were made, or as its requests take with all slots full, where a pilot was too
+        small to fill them.
+        """
+        measured = self.seconds / max(1, self.made)
+        return min(measured, self._full) if self._full else measured
 
     @property
     def _over(self) -> bool:
@@ -191,16 +203,21 @@ class Driver:
                     self.funnel.take(sample)
                     self.made += 1
                     tell()
+                    if scheduler is not None and (self.finished or self.starved):
+                        scheduler.halt(StopWork("done"))  # calls that were not sent yet need not be
                     if len(batch) >= _BATCH:
                         self._commit(batch)
                         batch = []
         except StopWork as stop:
-            self.limited = "" if self.work.drain.asked else str(stop)
+            self.limited = "" if self.work.drain.asked or self.finished or self.starved else str(stop)
         finally:
             if ticker is not None:
                 ticker.cancel()
             self.work.drain.wish = None
             self.seconds += time.monotonic() - start
+            if scheduler is not None and self.funnel.done:
+                asked = self.store.spent.calls / self.funnel.done
+                self._full = scheduler.watch.mean * asked / scheduler.limits.in_flight
             self._commit(batch)
             self.store.keep_value("pace", (self.made, self.seconds))
         if self.funnel.done < self._goal and not self.limited and not self._over:

@@ -49,10 +49,9 @@ def pilot_of(driver: Driver, config: Config) -> Pilot:
     dollars = None
     if prices is not None:
         dollars = (spent.prompt_tokens * prices.prompt + spent.completion_tokens * prices.completion) / 1e6 / done
-    disk = sum(path.stat().st_size for path in driver.store.folder.rglob("*") if path.is_file())
     return Pilot(
         done, funnel.accepted, wilson(funnel.accepted, done), spent.tokens / done,
-        driver.seconds / max(1, driver.made), dollars, 2 * disk / done,  # once in the database, once as lines
+        driver.seconds_each, dollars, driver.store.size() / done,
         _left(driver),
     )  # fmt: skip
 

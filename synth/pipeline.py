@@ -10,6 +10,7 @@ wait for a model while all later rows wait too.
 from __future__ import annotations
 
 import logging
+import sqlite3
 
 from synth.checks import Context
 from synth.claims import Claims
@@ -45,7 +46,7 @@ class Pipeline:
         """Take one seed through draft, check and reflection; what breaks on one row fails that row alone."""
         try:
             return await self.reflect(await self.check(await self.draft(spot)))
-        except SynthError:
+        except (SynthError, sqlite3.Error, OSError, MemoryError):
             raise  # a fault of the configuration, the templates or the machine, or the end of the run
         except Unanswered as error:
             return self.draft.failed(spot, str(error))

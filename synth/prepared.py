@@ -97,7 +97,7 @@ def _models(config: Config) -> dict[str, Any]:
     told = []
     for writer in writers_of(config):
         profile = writer.profile.model_dump(mode="json")
-        kept = {name: profile[name] for name in ("license", "reasoning", "system", "body", "sampling")}
+        kept = {name: profile[name] for name in ("license", "reasoning", "system", "body", "sampling", "structured")}
         told.append(
             {"model": writer.model, "revision": writer.revision, **kept, "seed": "seed" not in profile["lacks"]}
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Prompts:
         for name in () if self.bundled else self._names:
             self.template(name)  # a template that does not compile stops the run before it starts
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Hash of every template, names and text."""
         hasher = hashlib.blake2b(digest_size=16)

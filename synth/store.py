@@ -100,6 +100,7 @@ class Store:
             if sample.verdict.status == "accepted":
                 memory.take(sample)
         memory.write()
+        memory.written()
         self._set("funnel", funnel.state())
 
     def close(self) -> None:
@@ -113,11 +114,11 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     # -- what the run is
 
@@ -163,8 +164,12 @@ class Store:
 
     def reply(self, key: bytes) -> bytes | None:
         """The stored reply of this name."""
-        found = self._db.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone()
-        return self._unpack.decompress(found[0]) if found else None
+        with disk():
+            found = self._db.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone()
+        try:
+            return self._unpack.decompress(found[0]) if found else None
+        except zstandard.ZstdError as error:
+            raise UsageError(f"{self.folder / DATABASE}: a stored reply is damaged ({error})") from error
 
     def keep(self, key: bytes, model: str, tokens: tuple[int, int], reply: bytes) -> None:
         """Store a reply, durably on return.
@@ -183,13 +188,21 @@ class Store:
     def _spent(self) -> Spent:
         """What the run has cost: as of its last reply, or as written down since."""
         last = self._db.execute("SELECT spent FROM calls ORDER BY number DESC LIMIT 1").fetchone()
-        told = [Spent(**data) for data in (self.value("spent"), json.loads(last[0]) if last else None) if data]
-        return max(told, key=lambda spent: spent.calls, default=Spent())
+        told = [data for data in (self.value("spent"), json.loads(last[0]) if last else None) if data]
+        return Spent(**{name: max(data[name] for data in told) for name in vars(Spent())}) if told else Spent()
 
     def replies(self) -> int:
         """How many replies are stored."""
         (number,) = self._db.execute("SELECT count(*) FROM calls").fetchone()
         return int(number)
+
+    def size(self) -> int:
+        """Bytes that rows and replies take: both in the database, and the rows once more as lines of JSON."""
+        rows, replies = (
+            self._db.execute(f"SELECT coalesce(sum(length({what})), 0) FROM {table}").fetchone()[0]
+            for what, table in (("row", "samples"), ("reply", "calls"))
+        )
+        return int(2 * rows + replies)
 
     def drop_replies(self) -> int:
         """Drop every reply and give their space back; the rows stay.
@@ -222,6 +235,7 @@ class Store:
             self.memory.write()
             self._set("funnel", funnel.state())
             self._set("spent", vars(self.spent))
+        self.memory.written()
 
     def put_ahead(self, index: int, sample: Sample) -> None:
         """Lay a sample aside that has to wait for an earlier seed."""
@@ -285,7 +299,8 @@ class Memory:
         """How often something was let in: a 'question', a 'group' or an 'opening'."""
         if (kind, name) in self._fresh:
             return self._fresh[kind, name]
-        found = self._db.execute("SELECT times FROM gate WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+        with disk():
+            found = self._db.execute("SELECT times FROM gate WHERE kind = ? AND name = ?", (kind, name)).fetchone()
         return int(found[0]) if found else 0
 
     def take(self, sample: Sample) -> None:
@@ -309,6 +324,9 @@ class Memory:
             "INSERT OR REPLACE INTO gate VALUES (?, ?, ?)",
             [(kind, name, times) for (kind, name), times in self._fresh.items()],
         )
+
+    def written(self) -> None:
+        """The transaction of the last `write` is whole: its counts need not be remembered here any more."""
         self._fresh = {}
 
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 _MINOR = re.compile(r"\b(?:infant|newborn|child|girl|boy|pregnan\w*)\b|\b(?:[0-9]|1[0-7])-year-old\b", re.I)
 _BARRED = re.compile(r"\boverdose\b|\bsuicid\w*|\bself-harm\b|\bkill (?:him|her|them)sel\w+|自杀|自残", re.I)
 _QUANTITY = re.compile(
-    r"\b\d+(?:[.,]\d+)?\s*(?:mg|mcg|µg|μg|g|ml|units?|iu|tablets?|capsules?|puffs?|毫克|微克|克|毫升|片)(?![a-z])(?!\s*/\s*d?l)|"
-    r"\bdos(?:e|es|age|ing)\b|\b(?:once|twice|three times|four times) (?:a day|daily)\b|\binteract\w*\b|"
-    r"\bcontra-?indicat\w*|剂量|禁忌|相互作用",
+    r"\b\d+(?:[.,]\d+)?\s*(?:mg|mcg|µg|μg|g|ml|milli(?:gram|litre|liter)s?|micrograms?|grams?|units?|iu|"
+    r"tab(?:let)?s?|capsules?|puffs?|drops?|毫克|微克|克|毫升|片)(?![a-z])(?!\s*/\s*(?:d?l\b|litre|liter))|"
+    r"\bdos(?:e|es|age|ing)\b|\b(?:once|twice|three times|four times) (?:a|per) day\b|\b(?:once|twice|times) daily\b|"
+    r"\bevery \d+ hours\b|\binteract\w*\b|\bcontra-?indicat\w*|\bmust not be (?:given|taken|combined|used)\b|"
+    r"\b(?:do|should) not (?:be )?combined? \w+ with\b|剂量|禁忌|禁用|慎用|相互作用|合用",
     re.I,
 )
 _DIAGNOSTIC = {"diagnosis", "pathogen", "process", "finding", "comparison", "mechanism", "route"}

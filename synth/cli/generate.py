@@ -42,7 +42,7 @@ def generate(arguments: argparse.Namespace) -> int:
         "seed": arguments.seed, "engine": arguments.engine, "lang": arguments.lang,
         "random_seed": arguments.random_seed, "profile": arguments.profile,
         "source": _several(arguments.source), "model": _several(arguments.model),
-        "serving.base_url": _several(arguments.base_url) or _several(os.environ.get("OPENAI_BASE_URL", "").split()),
+        "serving.base_url": _several(arguments.base_url) or _base_url_told(arguments.set),
         "serving.concurrency": arguments.concurrency, "serving.gpus": arguments.gpus,
         "serving.max_calls": arguments.max_calls, "serving.max_tokens": arguments.max_tokens,
     }  # fmt: skip
@@ -57,6 +57,13 @@ def generate(arguments: argparse.Namespace) -> int:
         pilot=arguments.pilot, confirm=partial(_confirm, yes=arguments.yes),
     )  # fmt: skip
     return _outcome(run)
+
+
+def _base_url_told(settings: Sequence[str]) -> tuple[str, ...] | None:
+    """What the environment says, unless --set does."""
+    if any(setting.strip().startswith("serving.base_url") for setting in settings):
+        return None
+    return _several(os.environ.get("OPENAI_BASE_URL", "").split())
 
 
 def _several(values: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -124,7 +124,12 @@ def _generate(commands: Any) -> None:
     parser.add_argument("--profile", metavar="NAME", help="profile of the model (default: the one that fits its id)")
     parser.add_argument("--gpus", type=int, metavar="N", help="servers that the vllm engine starts, one a GPU")
     parser.add_argument("--concurrency", type=int, metavar="N", help="requests in flight, at most (default: 256)")
-    parser.add_argument("--max-calls", type=int, metavar="N", help="requests that the whole run may send")
+    parser.add_argument(
+        "--max-calls",
+        type=int,
+        metavar="N",
+        help="requests that the whole run may send, those refused for load not counted",
+    )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="tokens that the whole run may cost")
     parser.add_argument("--pilot", type=int, metavar="N", help="seeds after which to tell what the rest takes, and ask")
     parser.add_argument("--prompts", type=Path, metavar="DIR", help="templates that stand in for bundled ones")

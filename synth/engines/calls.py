@@ -51,6 +51,9 @@ class Call(NamedTuple):
         return self._replace(messages=(*self.messages, *turns))
 
 
+_CUT = frozenset(("length", "content_filter", "abort", "error", "insufficient_system_resource"))
+
+
 class Choice(NamedTuple):
     """One of the texts that came back."""
 
@@ -64,8 +67,8 @@ class Choice(NamedTuple):
 
     @property
     def cut(self) -> bool:
-        """Whether the reply ended because its length did."""
-        return self.finish == "length"
+        """Whether something else than the model ended the reply: its length, a filter, the server."""
+        return self.finish in _CUT
 
 
 class Completion(NamedTuple):

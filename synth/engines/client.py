@@ -309,9 +309,10 @@ async def _streamed(response: aiohttp.ClientResponse, heard: Callable[[], None])
     whole: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     done = False
-    async for line in _lines(response, heard):
+    async for line in _lines(response):
         if not line.startswith(b"data:"):
-            continue
+            continue  # a comment, which gateways send to hold a connection open, is no sign of life
+        heard()
         data = line[5:].strip()
         if data == b"[DONE]":
             done = True
@@ -331,11 +332,10 @@ async def _streamed(response: aiohttp.ClientResponse, heard: Callable[[], None])
     return orjson.dumps(whole)
 
 
-async def _lines(response: aiohttp.ClientResponse, heard: Callable[[], None]) -> AsyncIterator[bytes]:
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The lines of a body, however long: a piece with log probabilities may be."""
     rest = b""
     async for data in response.content.iter_any():
-        heard()
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             yield line

@@ -58,6 +58,11 @@ class Engine(Protocol):
         """Whether a row rests on all evidence of its plan, since the writer was shown all, or on what it cites."""
         ...
 
+    @property
+    def conditioning(self) -> Conditioning:
+        """What the writer of the reasoning is shown."""
+        ...
+
     def mends(self, finding: Finding) -> bool:
         """Whether wording it again may mend what a check found."""
         ...

@@ -20,7 +20,7 @@ from synth.engines.engine import Reply, Task
 from synth.errors import UsageError
 from synth.plan import Plan
 from synth.prompts import cap, plain
-from synth.sample import Claim, Evidence, Finding, Generator, Sample, Step
+from synth.sample import Claim, Conditioning, Evidence, Finding, Generator, Sample, Step
 
 _REWORDED = frozenset(("leak", "prose", "length", "repetition", "duplicate", "opening", "answered", "argued"))
 _SERVED_ONLY = frozenset(("abstract", "dialogue"))
@@ -31,6 +31,7 @@ class Grounded:
 
     waits = False
     cites_all = False
+    conditioning: Conditioning = "evidence"
 
     def __init__(self, claims: Claims) -> None:
         self.claims = claims
@@ -73,6 +74,7 @@ class Echo:
 
     def __init__(self, sample: Sample) -> None:
         self.sample = sample
+        self.conditioning = sample.conditioning
 
     def mends(self, finding: Finding) -> bool:
         """Nothing is worded anew."""

@@ -31,6 +31,9 @@ from synth.errors import EndpointError, UsageError
 from synth.profiles import Profile, load_profile, profile_names
 from synth.prompts import Prompts
 
+_OF_A_MODEL = frozenset((".json", ".jinja", ".model", ".safetensors", ".bin", ".pt"))
+_SAMPLED = 1 << 20
+"""Bytes read at the beginning, in the middle and at the end of a file of weights."""
 IN_FLIGHT, START = 256, 32
 """Requests in flight where nobody says: at most, and at the beginning."""
 Say = Callable[[str], None]
@@ -76,6 +79,8 @@ def writers_of(config: Config) -> list[Writer]:
         raise UsageError(
             f"served.models_per_seed is {config.served.models_per_seed}, and {len(set(config.model))} models are named"
         )
+    if config.engine != "vllm":
+        return [Writer(model, "not stated", profile_for(config, model)) for model in config.model]
     return [Writer(served_name(model), revision_of(model), profile_for(config, model)) for model in config.model]
 
 
@@ -86,14 +91,18 @@ def served_name(model: str) -> str:
 
 
 def revision_of(model: str) -> str:
-    """What is known of a model's revision: of a folder, a hash of its configuration and of its files' sizes."""
+    """What is known of a model's revision: of a folder, a hash of its settings and of samples of its weights."""
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return "not stated"
     hasher = hashlib.blake2b(digest_size=8)
-    for path in sorted(folder.glob("*")):
-        small = path.suffix == ".json"
-        hasher.update(f"{path.name} {path.stat().st_size}".encode() + (path.read_bytes() if small else b""))
+    for path in sorted(path for path in folder.glob("*") if path.suffix in _OF_A_MODEL):
+        size = path.stat().st_size
+        hasher.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for start in (0, size // 2, max(0, size - _SAMPLED)):
+                file.seek(start)
+                hasher.update(file.read(_SAMPLED))
     return f"folder {hasher.hexdigest()}"
 
 
@@ -192,8 +201,7 @@ async def open_engine(
             if config.engine == "vllm":
                 endpoints, owned = await _started(config, writers, logs or Path(), say, stack)
             else:
-                found = endpoints_of(config)
-                endpoints = {writer.model: found for writer in writers}
+                endpoints = await _servers_of(config, writers, endpoints_of(config))
         capabilities = {model: Capabilities(**data) for model, data in (known or {}).items()}
         if not offline:
             capabilities |= await _probed(config, writers, endpoints, capabilities, say)
@@ -262,8 +270,29 @@ async def _probed(
     found: dict[str, Capabilities] = {}
     async with Client(ca=config.serving.ca) as client:
         for writer in writers:
-            if writer.model in known or writer.model in found:
+            endpoint = endpoints[writer.model][0]
+            server = (
+                "" if config.engine == "vllm" else hashlib.blake2b(endpoint.url.encode(), digest_size=8).hexdigest()
+            )
+            before = found.get(writer.model) or known.get(writer.model)
+            if before is not None and before.server == server:
                 continue
-            found[writer.model] = await probe(client, endpoints[writer.model][0], writer.model, writer.profile)
-            say(f"{writer.model}: {found[writer.model].told()}")
+            seen = await probe(client, endpoint, writer.model, writer.profile)
+            found[writer.model] = seen.model_copy(update={"server": server})
+            say(f"{writer.model}: {seen.told()}")
     return found
+
+
+async def _servers_of(
+    config: Config, writers: Sequence[Writer], endpoints: Sequence[Endpoint]
+) -> dict[str, list[Endpoint]]:
+    """Of several servers, those that list each model; all of them where none lists it."""
+    if len(endpoints) == 1:
+        return {writer.model: list(endpoints) for writer in writers}
+    async with Client(ca=config.serving.ca) as client:
+        listed = [await models_of(client, endpoint) for endpoint in endpoints]
+    having = {
+        writer.model: [e for e, models in zip(endpoints, listed, strict=True) if writer.model in models]
+        for writer in writers
+    }
+    return {model: found or list(endpoints) for model, found in having.items()}

@@ -136,6 +136,8 @@ def _both(choice: Choice) -> tuple[str, str]:
 
 def _written(body: str, answer: str) -> Written:
     steps = tuple(step for part in _steps(body) if (step := _step(part)).text)
+    if not steps:
+        raise Malformed("its reasoning has no steps")
     paragraphs = (_step(part).text for part in _BLANK.split(answer.strip()))
     return Written(steps, "\n\n".join(text for text in paragraphs if text))
 

@@ -53,6 +53,8 @@ class Capabilities(BaseModel):
     """'pooling', 'classify' or 'none': what a reward model would be asked through."""
     context: int | None = None
     """Tokens of prompt and reply together, where the server tells."""
+    server: str = ""
+    """Which server was asked, as a hash of its address; empty for one that the run starts itself."""
     vllm: str | None = None
     """Version of vLLM, where it is that."""
     gauges: bool = False

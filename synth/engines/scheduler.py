@@ -7,14 +7,15 @@ what was in flight.
 
 | what happened | what is done |
 |---|---|
-| 429 | that request waits (Retry-After, else backoff with jitter); fewer go out meanwhile |
+| 429 | that request waits (Retry-After and growing backoff with jitter); fewer go out meanwhile |
 | 5xx, dropped or cut connection, silence | again, with backoff and jitter, `tries` times |
 | nobody listens, or nothing but faults | all wait and one looks; after `patience` the run stops |
 | unusable content | asked again `re_asks` times, with the reply and what is wrong with it shown |
 | other 4xx | the row fails; 401, 402, 403, an unknown model and nothing but refusals stop the run |
 
-A row is given up only if its server answered someone else meanwhile, or answers a plain question:
-a server that fails everything stops the run and fails no row.
+A row is given up for faults only if its server answered someone else meanwhile, or answers a plain
+question: a server that fails everything stops the run and fails no row. One that refuses
+everything fails a few before that shows.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import orjson
 from synth.engines.calls import Call, Completion, Malformed, read_completion
 from synth.engines.client import Away, Busy, Client, Endpoint, Refused, Trouble
 from synth.engines.limits import Limits, Spent
-from synth.engines.pace import read_gauges
+from synth.engines.pace import Gauges, read_gauges
 from synth.engines.slots import Slots
 from synth.engines.stations import BARREN, Station, Stations
 from synth.engines.watch import Watch
@@ -43,8 +44,10 @@ NOT_STORED = "no_stored_reply"
 _NONE = b"!"
 """Begins what is stored where no reply came: the reason, so that a replay can give it again."""
 _BACKOFF, _LONGEST = 0.25, 30.0
-_BUSIES = 30
-"""Refusals for load after which a row is given up."""
+_BUSIES = 100
+"""Refusals for load after which a row is given up: with the backoff between them, three quarters of an hour."""
+_LONGEST_WAIT = 600.0
+"""Seconds that a server may have a call wait."""
 _DOUBLINGS = 16
 _POLL = 1.0
 T = TypeVar("T")
@@ -251,21 +254,23 @@ class Scheduler:
                 self.slots.release(needs, unused=True)
                 await self.stations.some_up(call.model)
                 continue
-            sent = True
+            sent, used = True, 0
             try:
                 completion = await self._send(station, call, key, payload)
-                station.faults, station.replied = 0, self._loop.time()
+                station.faults, station.refusals, station.replied = 0, 0, self._loop.time()
                 self.slots.pace.answered()
+                used = completion.prompt_tokens + completion.completion_tokens
                 return completion
             except Trouble as trouble:
-                wait, sent = trouble.wait, not isinstance(trouble, Away)
+                wait, sent = trouble.wait, not isinstance(trouble, Away | Busy)  # which cost nothing
                 lost = self._failed(station, call.model, trouble, tally)
             except Refused as refused:
-                self._refused(refused)
+                self._refused(refused, station)
             finally:
-                self.slots.release(needs, unused=not sent)
+                self.slots.release(needs, used=used, unused=not sent)
             if not lost:
-                await self.slots.pause(backoff(tally.all) if wait is None else wait * random.uniform(1.0, 1.1))
+                asked = min(wait or 0.0, _LONGEST_WAIT) * random.uniform(1.0, 1.1)
+                await self.slots.pause(max(asked, backoff(tally.all)) if tally.busies > 1 or not wait else asked)
 
     def _failed(self, station: Station, model: str, trouble: Trouble, tally: _Tally) -> bool:
         """Count a fault, and find out whose it is.
@@ -283,7 +288,7 @@ class Scheduler:
         since, tally.since = tally.since, self._loop.time()
         if isinstance(trouble, Busy):
             tally.busies += 1
-            self.slots.pace.busy(tally.since, max(1.0, trouble.wait or 0.0, self.watch.p99))
+            self.slots.pace.busy(tally.since, max(1.0, self.watch.p99))
         else:
             station.faults += 1
             tally.faults += station.faults < BARREN
@@ -322,6 +327,7 @@ class Scheduler:
         """Follow the gauges of the servers; those that tell nothing are left to AIMD."""
         while True:
             await asyncio.sleep(_POLL)
+            seen: list[Gauges] = []
             for station in self.stations.all:
                 try:
                     async with asyncio.timeout(10):
@@ -330,10 +336,12 @@ class Scheduler:
                     continue
                 gauges = read_gauges(answer.body) if answer.status == 200 else None
                 if gauges is not None:
-                    share = len(self.stations.all)
-                    whole = gauges._replace(running=gauges.running * share, waiting=gauges.waiting * share)
-                    self.slots.pace.observe(whole, self.slots.in_flight)
-                    self.slots.dispatch()
+                    seen.append(gauges)
+            if seen:
+                share = len(self.stations.all) / len(seen)
+                running, waiting = (share * sum(getattr(one, name) for one in seen) for name in ("running", "waiting"))
+                self.slots.pace.observe(Gauges(running, waiting, max(one.cache for one in seen)), self.slots.in_flight)
+                self.slots.dispatch()
 
     async def _question(self, endpoint: Endpoint, model: str) -> None:
         """Find out whether a server answers anything at all."""
@@ -352,13 +360,14 @@ class Scheduler:
         spent.prompt_tokens += completion.prompt_tokens
         spent.completion_tokens += completion.completion_tokens
 
-    def _refused(self, refused: Refused) -> NoReturn:
+    def _refused(self, refused: Refused, station: Station) -> NoReturn:
         self.counts[f"HTTP {refused.status}"] += 1
+        station.refusals += 1
         if refused.status in (401, 402, 403):
             error = EndpointError(f"the server refuses the credentials (HTTP {refused.status}): {refused}")
         elif refused.status == 404:
             error = EndpointError(f"the server does not have what was asked for: {refused}")
-        elif not self.counts["replies"] and self.counts[f"HTTP {refused.status}"] >= BARREN:
+        elif station.refusals >= BARREN:
             error = EndpointError(f"the server refuses every request: {refused}")
         else:
             raise Unanswered(f"refused: HTTP {refused.status}") from refused

@@ -30,6 +30,8 @@ from synth.prompts import Prompts
 from synth.sample import WRITTEN, Claim, Conditioning, Evidence, Finding, Generator, Step, Verdict
 from synth_kg.aliases import normal
 
+_ELIMINATING = frozenset(("argued", "unique", "options distinct", "answered"))
+"""Checks whose places and quotes name wrong options, or the place of the right one: together they would tell it."""
 _SMALL = 1024
 """Tokens of a small structured reply, at most."""
 _LONG = 4096
@@ -283,10 +285,12 @@ def without_gold(former: Former, plan: Plan) -> Former:
     gold = [normal(name) for name in (plan.answer.text, *plan.answer.aliases)]
 
     def cleared(finding: Finding) -> Finding:
+        if finding.check in _ELIMINATING:
+            return finding.model_copy(update={"quote": "", "place": "reasoning"})
         told = any(f" {name} " in f" {normal(finding.quote)} " for name in gold if name)
         return finding.model_copy(update={"quote": ""}) if told else finding
 
-    return former._replace(findings=tuple(cleared(finding) for finding in former.findings))
+    return former._replace(findings=tuple(dict.fromkeys(cleared(finding) for finding in former.findings)))
 
 
 def complaint(prompts: Prompts, problem: Malformed) -> str:

@@ -84,7 +84,7 @@ class OwnedServer:
         host: str = "127.0.0.1",
         port: int | None = None,
     ) -> None:
-        self.model = str(Path(model).expanduser()) if model.startswith("~") else model
+        self.model = _expanded(model)
         self.served_name = served_name or model
         self.log = log
         self._held: socket.socket | None = None
@@ -183,12 +183,7 @@ class OwnedServer:
 
     def _command(self, say: Say) -> list[str]:
         """What to run; says what it adds."""
-        python = self._python or vllm_python()
-        if python is None:
-            raise UsageError(NO_VLLM)
-        if not python.is_file():
-            raise UsageError(f"{python}: no such interpreter")
-        _check_model(self.model)
+        python = check_start(self.model, self._python)
         named = {flag.split("=")[0].replace("_", "-") for flag in self._flags if flag.startswith("--")}
         for flag in _OURS:
             if flag in named:
@@ -278,8 +273,29 @@ def _hold(host: str, port: int) -> socket.socket:
     return held
 
 
+def check_start(model: str, python: Path | None = None) -> Path:
+    """Find out at once what vLLM would say in half a minute.
+
+    Returns:
+        The interpreter that has vLLM.
+
+    Raises:
+        UsageError: there is no vLLM, or no such model.
+    """
+    python = python or vllm_python()
+    if python is None:
+        raise UsageError(NO_VLLM)
+    if not python.is_file():
+        raise UsageError(f"{python}: no such interpreter")
+    _check_model(_expanded(model))
+    return python
+
+
+def _expanded(model: str) -> str:
+    return str(Path(model).expanduser()) if model.startswith("~") else model
+
+
 def _check_model(model: str) -> None:
-    """Find out at once what vLLM would say in half a minute."""
     path = Path(model)
     if path.is_dir():
         if not any((path / name).is_file() for name in ("config.json", "params.json")):

@@ -82,11 +82,13 @@ class Slots:
                 self.release(needs, unused=True)
             raise
 
-    def release(self, needs: int, *, unused: bool = False) -> None:
-        """Give a slot back; an unused one cost no call."""
+    def release(self, needs: int, *, used: int = 0, unused: bool = False) -> None:
+        """Give a slot back, and what it did not use of the tokens; an unused one cost no call."""
         self.in_flight -= 1
         self.reserved -= needs
         self.spent.calls -= unused
+        if self._tokens is not None:
+            self._tokens.take(used - needs)
         self.dispatch()
 
     def dispatch(self) -> None:

@@ -32,6 +32,8 @@ class Station:
     in_flight: int = 0
     faults: int = 0
     """In a row."""
+    refusals: int = 0
+    """In a row."""
     replied: float = 0.0
     """When it last answered."""
     looks: int = 0

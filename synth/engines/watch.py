@@ -75,6 +75,11 @@ class Watch:
             ordered = sorted(self._durations)
             self.p99 = ordered[int(0.99 * (len(ordered) - 1))]
 
+    @property
+    def mean(self) -> float:
+        """Of the durations of the latest replies, in seconds."""
+        return sum(self._durations) / len(self._durations) if self._durations else 0.0
+
     def allowed(self) -> float:
         """Seconds that a request may take before it is looked at."""
         if self.limits.stream:

@@ -174,7 +174,7 @@ class Draft:
             options=None,
             answer=Answer(text="", option=None, aliases=(), concept=None),
             uniqueness="source_relative",
-            conditioning="evidence",
+            conditioning=self.engine.conditioning,
             reasoning="",
             response="",
             steps=(),
