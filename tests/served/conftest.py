@@ -16,6 +16,18 @@ MAKE_TINY = Path(__file__).with_name("make_tiny.py")
 collect_ignore = [MAKE_TINY.name]  # it imports what vLLM's environment has
 
 
+_QUICK = frozenset(("test_calls", "test_pace", "test_parse"))
+"""Modules here that need no server of any kind; the others are left to `make test`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks a server as slow, so that `make test-fast` stays under a minute."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and item.path.stem not in _QUICK:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all workers of this test run share."""
