@@ -7,6 +7,7 @@ them before anyone sees it, since servers repeat keys in their error messages.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -23,6 +24,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import orjson
 
+from synth.engines.wire import Broken, Wire
 from synth.errors import UsageError
 
 _CONNECT = 30.0
@@ -123,13 +125,16 @@ class Client:
         self._trust: ssl.SSLContext | None = None
         self._proxies = getproxies()
         self._via: dict[str, str | None] = {}
+        self._addresses: dict[str, SplitResult] = {}
 
     async def __aenter__(self) -> Self:
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
         self._sessions: dict[Endpoint, aiohttp.ClientSession] = {}
+        self._wire = Wire()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._wire.close()
         for session in self._sessions.values():
             await session.close()
         await self._connector.close()
@@ -179,6 +184,8 @@ class Client:
         Raises:
             Trouble: nothing whole came back.
         """
+        if heard is None and url.startswith("http:") and self._proxy(url) is None:
+            return await self._direct(endpoint, method, url, payload or b"")
         try:
             async with self._session(endpoint).request(
                 method, url, data=payload, ssl=self._tls(url), proxy=self._proxy(url), allow_redirects=False
@@ -195,6 +202,22 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # from None: an aiohttp error carries the request, and with it the key
             raise Trouble(f"the connection broke ({type(error).__name__})") from None
+
+    async def _direct(self, endpoint: Endpoint, method: str, url: str, payload: bytes) -> Answer:
+        """The short way; see `synth.engines.wire`."""
+        if url not in self._addresses:
+            self._addresses[url] = urlsplit(url)
+        try:
+            whole = await self._wire.ask(method, self._addresses[url], endpoint.headers, payload, _CONNECT)
+        except Broken:
+            raise Trouble("the connection broke") from None
+        except TimeoutError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise Away("cannot connect (no answer)") from None
+        except OSError as error:
+            raise Away(f"cannot connect ({error.strerror or type(error).__name__})") from None
+        return Answer(whole.status, endpoint.clear(whole.body), whole.headers.get("retry-after"))
 
     def _tls(self, url: str) -> ssl.SSLContext | bool:
         """What an address is trusted by; made when it is needed, since it takes a while."""
