@@ -48,6 +48,8 @@ SEQUENCES = 16
 FEW, MANY, EACH, WIDTH = 12, 24, 3, 6
 """Seeds of a run, and of one whose server is killed; calls for a seed that never gets anything usable; in flight."""
 FORMED = r"## Reasoning\n1\. [a-z ]{80,300} \[e1\]\.\n2\. [a-z ]{80,300} \[e1\]\.\n## Answer\nA\. [a-z ]{10,60}\."
+SHORT = ("--set", "sampling.max_tokens=1024")
+"""A model that does not know how to end takes all the tokens that it may."""
 _WORDS = {"type": "string", "maxLength": 40}
 _POINT = {"step": {"type": "integer", "minimum": 1, "maximum": 9}, "problem": _WORDS, "mend": _WORDS}
 _ITEM = CRITIQUE["properties"]["points"]["items"] | {"properties": _POINT}  # type: ignore[index]
@@ -291,8 +293,8 @@ def fed(url: str, tmp_path_factory: pytest.TempPathFactory) -> Fed:
     folder = tmp_path_factory.mktemp("openai") / "r"
     names = ("prefix_cache_hits_total", "prefix_cache_queries_total")
     before = [metric(url, name) for name in names]
-    asked = ["generate", "--seed", "kg", "--engine", "openai", "--base-url", url, "-n", str(FEW), "--out", str(folder)]
-    code = main(asked)
+    asked = ["generate", "--seed", "kg", "--engine", "openai", "--base-url", url, "-n", str(FEW), *SHORT]
+    code = main([*asked, "--out", str(folder)])
     hits, queries = (metric(url, name) - was for name, was in zip(names, before, strict=True))
     return Fed(folder, code, hits, queries)
 
@@ -435,7 +437,7 @@ def values(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tiny_model: Path, one_server: None, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """A run from its start to its end."""
-    with Attempt(tiny_model, tmp_path_factory.mktemp("whole") / "r", FEW) as attempt:
+    with Attempt(tiny_model, tmp_path_factory.mktemp("whole") / "r", FEW, *SHORT) as attempt:
         return attempt.end()
 
 
@@ -473,7 +475,7 @@ def test_the_revision_tells_one_folder_from_another(tiny_model: Path, tmp_path: 
 def test_the_same_command_does_nothing_again(whole: Ended, tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "r"
     shutil.copytree(whole.folder, folder)
-    with Attempt(tiny_model, folder, FEW) as attempt:
+    with Attempt(tiny_model, folder, FEW, *SHORT) as attempt:
         again = attempt.end()
     assert again.code == 1
     assert again.sessions == ()
@@ -548,7 +550,7 @@ def test_a_server_that_is_killed_twice_ends_the_run_in_one_line(twice: Ended, pl
     assert twice.code == 3
     assert "Traceback" not in twice.errors
     last = twice.errors.splitlines()[-1]
-    assert re.match(r"synth: the vLLM server ended twice: .*Worker.* died unexpectedly \(exit code: -9\)", last)
+    assert re.match(r"synth: the vLLM server ended twice: Worker.* died unexpectedly", last)
     assert last.endswith(f"; its log is {place / 'logs/vllm-1.log'}")
     assert len(twice.sessions) == 2
 
