@@ -9,7 +9,7 @@ demo: .venv/.core  ## install what is needed, make a dataset with the embedded e
 	$(BIN)/synth demo --out $(RUN)
 
 test: .venv/.dev .venv-vllm/.ready check  ## install what is needed, check the code, run every test
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 test-fast: .venv/.dev  ## the tests that take a moment
 	$(BIN)/pytest -n auto -m "not slow"

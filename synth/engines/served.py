@@ -45,7 +45,8 @@ QUESTION = {
     "type": "object", "additionalProperties": False, "required": ["question"],
     "properties": {"question": {"type": "string", "maxLength": 4000}},
 }  # fmt: skip
-_POINT = {"step": {"type": "integer"}, "problem": {"type": "string"}, "mend": {"type": "string"}}
+_SAID = {"type": "string", "maxLength": 400}
+_POINT = {"step": {"type": "integer", "minimum": 0, "maximum": 99}, "problem": _SAID, "mend": _SAID}
 CRITIQUE = {
     "type": "object", "additionalProperties": False, "required": ["points"],
     "properties": {"points": {"type": "array", "maxItems": 6, "items": {

@@ -225,8 +225,8 @@ def test_on_a_cpu_it_takes_little(fake: Path, model: str, tmp_path: Path, monkey
     ours = ["--kv-cache-memory-bytes", str(1 << 30), "--enforce-eager", "--no-enable-chunked-prefill"]
     assert command([])[-4:] == ours
     assert " ".join(ours) in told[0]
-    own = ["--kv_cache_memory_bytes=5", "--no-enforce-eager"]
-    assert command(own)[-4:] == ["--served-model-name", model, *own]
+    own = ["--kv_cache_memory_bytes=5", "--no-enforce-eager", "--enable-chunked-prefill"]
+    assert command(own)[-5:] == ["--served-model-name", model, *own]
     assert "--enforce-eager" not in command([], gpu=0)
     assert len(told) == 1
 
