@@ -18,7 +18,8 @@ from synth import __version__
 from synth.claims import Claims
 from synth.config import Config, load_config
 from synth.driver import Driver, Progress, Wanted, Work, wanted_of
-from synth.engines.opening import Opened, choose_models, endpoints_of, open_engine
+from synth.engines.opening import WRITERS, Opened, choose_models, endpoints_of, open_engine, to_keep
+from synth.engines.server import check_start
 from synth.errors import UsageError
 from synth.pilot import Pilot, pilot_of
 from synth.prepared import Prepared, prepare, unkept
@@ -74,8 +75,9 @@ def generate(
     """
     folder = Path(out) if out else None
     again = config.engine == "replay"
+    writers = None
     if again:
-        config, prompts = recorded(folder)
+        config, prompts, writers = recorded(folder)
     wanted = wanted_of(n, accept, pilot)
     config = _named(config, folder)
     if folder is None:
@@ -85,9 +87,9 @@ def generate(
         raise UsageError(f"{folder}: neither empty nor a run folder; choose another --out")
     with sole_driver(folder):
         try:
-            prepared = prepare(config, prompts=prompts, graph=folder / GRAPH)
-            if fresh and config.engine == "openai":
-                endpoints_of(config)
+            prepared = prepare(config, prompts=prompts, graph=folder / GRAPH, writers=writers)
+            if fresh:
+                _check_servers(config)
         except UsageError:
             if fresh:
                 shutil.rmtree(folder, ignore_errors=True)  # nothing was made, so nothing is left behind
@@ -95,6 +97,15 @@ def generate(
         replaces = None if prompts is None or prompts.resolve() == (folder / PROMPTS).resolve() else prompts
         asked = _Asked(wanted, None if again else replaces, again, confirm, progress or _ignore, say)
         return _attempt(prepared, folder, asked)
+
+
+def _check_servers(config: Config) -> None:
+    """Refuse what no server could be asked or started with."""
+    if config.engine == "openai":
+        endpoints_of(config)
+    if config.engine == "vllm":
+        for model in config.model:
+            check_start(model)
 
 
 class _Asked(NamedTuple):
@@ -120,6 +131,8 @@ def _attempt(prepared: Prepared, folder: Path, asked: _Asked) -> Run:
             shutil.copytree(asked.prompts, folder / PROMPTS, dirs_exist_ok=True)
         kept = config.model_dump(mode="json", exclude={"serving"})
         write_config(folder, {"fingerprint": prepared.fingerprint, **kept})
+        if not asked.offline:
+            store.keep_value(WRITERS, to_keep(prepared.writers))
         driver = Driver(Work(config, prepared.knowledge, prepared.seeds, store, drain, wanted, asked.progress))
         try:
             with _no_collecting():
@@ -164,7 +177,7 @@ def _from_replies(store: Store) -> Wanted:
 
 async def _drive(driver: Driver, prepared: Prepared, asked: _Asked) -> None:
     claims, store = Claims(prepared.knowledge, prepared.prompts), driver.store
-    if driver.finished:
+    if driver.finished or driver.work.drain.asked:
         return
 
     def told(line: str) -> None:
@@ -181,7 +194,7 @@ async def _drive(driver: Driver, prepared: Prepared, asked: _Asked) -> None:
     drain.wish = leave
     try:
         async with open_engine(
-            prepared.config, claims, prepared.asked_with, journal=store, spent=store.spent,
+            prepared.config, prepared.writers, claims, prepared.asked_with, journal=store, spent=store.spent,
             known=store.value("capabilities"), offline=asked.offline, logs=store.folder / LOGS, say=told,
         ) as opened:  # fmt: skip
             drain.wish = None

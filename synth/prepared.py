@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from synth import __version__
 from synth.config import Config, fingerprint, what_changes_rows
 from synth.engines.opening import writers_of
+from synth.engines.served import Writer
 from synth.errors import NotBuiltError, UsageError
 from synth.prompts import Prompts, load_prompts
 from synth.seeds.kg import Seeds
@@ -27,6 +28,8 @@ class Prepared(NamedTuple):
     """A configuration with all that it names, opened."""
 
     config: Config
+    writers: tuple[Writer, ...]
+    """Its models; none for the grounded engine."""
     prompts: Prompts
     """In which evidence is worded."""
     asked_with: Prompts
@@ -38,13 +41,20 @@ class Prepared(NamedTuple):
     """What changes rows, by name: two runs with the same identity give the same bytes."""
 
 
-def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None = None) -> Prepared:
+def prepare(
+    config: Config,
+    *,
+    prompts: Path | None = None,
+    graph: Path | None = None,
+    writers: tuple[Writer, ...] | None = None,
+) -> Prepared:
     """Open what a configuration names, and refuse what cannot be used, before any work.
 
     Args:
         config: the resolved configuration.
         prompts: a folder of templates; they stand in for bundled ones of the same name.
         graph: where to keep the graph of `config.source`; needed only to write it.
+        writers: the models, where they are known; looked up if None.
 
     Raises:
         UsageError: a source, a language, a model or a kind of seed that cannot be used.
@@ -73,12 +83,14 @@ def prepare(config: Config, *, prompts: Path | None = None, graph: Path | None =
             f"{', '.join(config.source)}: read, but the reviewed tables keep nothing of it; they know terms "
             "of the Disease Ontology (`synth kg info` prints what can be made)"
         )
+    if writers is None:
+        writers = () if config.engine == "grounded" else writers_of(config)
     hashes = worded.hash if asked_with is worded else f"{worded.hash} {asked_with.hash}"
     identity = {
-        **what_changes_rows(config), **_models(config),
+        **what_changes_rows(config), **_models(writers),
         "graph": knowledge.name, "prompts": hashes, "version": __version__,
     }  # fmt: skip
-    return Prepared(config, worded, asked_with, knowledge, seeds, fingerprint(identity), identity)
+    return Prepared(config, writers, worded, asked_with, knowledge, seeds, fingerprint(identity), identity)
 
 
 def _templates(config: Config, folder: Path | None) -> tuple[Prompts, Prompts]:
@@ -90,12 +102,12 @@ def _templates(config: Config, folder: Path | None) -> tuple[Prompts, Prompts]:
     return load_prompts(_WORDED, folder if has else None), load_prompts(config.lang, folder)
 
 
-def _models(config: Config) -> dict[str, Any]:
+def _models(writers: Sequence[Writer]) -> dict[str, Any]:
     """What of a run's models changes rows: their names, revisions, licences and how they are asked."""
-    if config.engine == "grounded":
+    if not writers:
         return {}
     told = []
-    for writer in writers_of(config):
+    for writer in writers:
         profile = writer.profile.model_dump(mode="json")
         kept = {name: profile[name] for name in ("license", "reasoning", "system", "body", "sampling", "structured")}
         told.append(

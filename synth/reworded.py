@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from synth.claims import Claims
 from synth.config import Config, load_config
-from synth.engines.opening import open_engine
+from synth.engines.opening import WRITERS, open_engine, writers_kept
 from synth.engines.scheduler import NOT_STORED
+from synth.engines.served import Writer
 from synth.errors import NoSpaceError, SynthError, UsageError
 from synth.pipeline import Pipeline
 from synth.prepared import prepare
@@ -21,16 +22,30 @@ from synth.steps.draft import origin_of
 from synth.store import Store
 
 
-def recorded(folder: Path | None) -> tuple[Config, Path | None]:
-    """The configuration and templates of a run whose replies are to be used again.
+class Recorded(NamedTuple):
+    """What a run keeps of how it was made."""
+
+    config: Config
+    prompts: Path | None
+    """Folder of the templates that it was given."""
+    writers: tuple[Writer, ...] | None
+    """Its models as they were; None where they were not kept."""
+
+
+def recorded(folder: Path | None) -> Recorded:
+    """How a run was made whose replies are to be used again.
 
     Raises:
         UsageError: there is no such run.
     """
     if folder is None or not (folder / DATABASE).is_file() or not (folder / CONFIG).is_file():
         raise UsageError("--engine replay: name a finished run with --out; its own configuration is used")
-    prompts = folder / PROMPTS
-    return load_config(folder / CONFIG), prompts if prompts.is_dir() else None
+    config, prompts = load_config(folder / CONFIG), folder / PROMPTS
+    writers = None
+    if config.engine != "grounded":
+        with closing(Store(folder, writes=False)) as store:
+            writers = writers_kept(store.value(WRITERS))
+    return Recorded(config, prompts if prompts.is_dir() else None, writers)
 
 
 def keeps_replies(folder: Path) -> bool:
@@ -51,8 +66,8 @@ class Reworded:
         self.folder = folder
 
     def __enter__(self) -> Self:
-        config, prompts = recorded(self.folder)
-        prepared = prepare(config, prompts=prompts)
+        config, prompts, writers = recorded(self.folder)
+        prepared = prepare(config, prompts=prompts, writers=writers)
         kept = self.folder / GRAPH
         knowledge = open_graph(kept) if kept.is_dir() else prepared.knowledge
         claims = Claims(knowledge, prepared.prompts)
@@ -60,7 +75,7 @@ class Reworded:
         self._store = Store(self.folder, writes=False)
         self._stack = AsyncExitStack()
         opening = open_engine(
-            config, claims, prepared.asked_with, journal=self._store, spent=self._store.spent,
+            config, prepared.writers, claims, prepared.asked_with, journal=self._store, spent=self._store.spent,
             known=self._store.value("capabilities"), offline=True,
         )  # fmt: skip
         opened = self._runner.run(self._stack.enter_async_context(opening))

@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _SAMPLED = 1 << 20
 """Bytes read at the beginning, in the middle and at the end of a file of weights."""
 IN_FLIGHT, START = 256, 32
 """Requests in flight where nobody says: at most, and at the beginning."""
+WRITERS = "writers"
+"""Under which a run keeps its models."""
 Say = Callable[[str], None]
 
 
@@ -67,7 +70,7 @@ def profile_for(config: Config, model: str) -> Profile:
     return load_profile(config.profile)
 
 
-def writers_of(config: Config) -> list[Writer]:
+def writers_of(config: Config) -> tuple[Writer, ...]:
     """The models of a run, each with its profile.
 
     Raises:
@@ -80,8 +83,23 @@ def writers_of(config: Config) -> list[Writer]:
             f"served.models_per_seed is {config.served.models_per_seed}, and {len(set(config.model))} models are named"
         )
     if config.engine != "vllm":
-        return [Writer(model, "not stated", profile_for(config, model)) for model in config.model]
-    return [Writer(served_name(model), revision_of(model), profile_for(config, model)) for model in config.model]
+        return tuple(Writer(model, "not stated", profile_for(config, model)) for model in config.model)
+    return tuple(
+        Writer(served_name(model), revision_of(model, config.serving.flags), profile_for(config, model))
+        for model in config.model
+    )
+
+
+def to_keep(writers: Sequence[Writer]) -> list[dict[str, Any]]:
+    """Models as a run keeps them: a replay needs neither their folders nor a user's profile."""
+    return [{**writer._asdict(), "profile": writer.profile.model_dump(mode="json")} for writer in writers]
+
+
+def writers_kept(kept: Sequence[Mapping[str, Any]] | None) -> tuple[Writer, ...] | None:
+    """The models that `to_keep` gave; None if there are none."""
+    if not kept:
+        return None
+    return tuple(Writer(told["model"], told["revision"], Profile.model_validate(told["profile"])) for told in kept)
 
 
 def served_name(model: str) -> str:
@@ -90,11 +108,17 @@ def served_name(model: str) -> str:
     return folder.resolve().name if folder.is_dir() else model
 
 
-def revision_of(model: str) -> str:
-    """What is known of a model's revision: of a folder, a hash of its settings and of samples of its weights."""
+def revision_of(model: str, flags: Sequence[str] = ()) -> str:
+    """What is known of a model's revision.
+
+    Args:
+        model: a folder: then it is a hash of its settings and of samples of its weights; or an id of the hub.
+        flags: of vLLM: then it is what --revision says.
+    """
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        return "not stated"
+        words = [word for flag in flags for word in flag.split("=", 1)]
+        return next((told for flag, told in pairwise(words) if flag == "--revision"), "not stated")
     hasher = hashlib.blake2b(digest_size=8)
     for path in sorted(path for path in folder.glob("*") if path.suffix in _OF_A_MODEL):
         size = path.stat().st_size
@@ -162,6 +186,7 @@ def limits_of(config: Config, *, gauges: bool) -> Limits:
 @asynccontextmanager
 async def open_engine(
     config: Config,
+    writers: Sequence[Writer],
     claims: Claims,
     prompts: Prompts,
     *,
@@ -176,6 +201,7 @@ async def open_engine(
 
     Args:
         config: the resolved configuration.
+        writers: its models, in order.
         claims: what evidence lets a row say.
         prompts: templates that a model is asked with.
         journal: where replies are kept.
@@ -192,7 +218,6 @@ async def open_engine(
     if config.engine == "grounded":
         yield Opened(Grounded(claims))
         return
-    writers = writers_of(config)
     async with AsyncExitStack() as stack:
         endpoints: dict[str, list[Endpoint]] = {}
         owned: dict[str, OwnedServer] = {}

@@ -136,6 +136,8 @@ class Scheduler:
         self._dress = dress
         self._single = single
         self._on_away = on_away
+        self._asked: dict[bytes, asyncio.Event] = {}
+        """Calls that are being answered, by key."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -199,17 +201,22 @@ class Scheduler:
         if call.model in self._single and int(call.body.get("n") or 1) > 1:
             return await self._one_by_one(call, rank)
         key = call.key
+        while (twin := self._asked.get(key)) is not None:
+            await twin.wait()  # whoever asks the same is answered from the store
         stored = self.journal.reply(key)
         if stored is not None and not stored.startswith(_NONE):
             self.counts["stored"] += 1
             return read_completion(stored)
         if not self.stations.of(call.model):
             raise Unanswered(stored[len(_NONE) :].decode() if stored else NOT_STORED)
+        self._asked[key] = asyncio.Event()
         try:
             return await self._fetch(call, key, rank)
         except Unanswered as error:
             self.journal.keep(key, call.model, (0, 0), _NONE + str(error).encode())
             raise
+        finally:
+            self._asked.pop(key).set()
 
     async def _one_by_one(self, call: Call, rank: int) -> Completion:
         """Several replies from a server that gives one a request; each is a call of its own."""

@@ -1,7 +1,7 @@
 """This machine: seeds flow side by side, each at its own pace, and come out in their order.
 
-A seed that has to wait holds nobody up: later ones go on, and what they gave is laid aside, on
-disk beyond a few, until its turn comes. The gate that looks at earlier rows sees them in
+A seed that has to wait for a model holds nobody up: later ones go on, and what they gave is laid
+aside, on disk beyond a few, until its turn comes. The gate that looks at earlier rows sees them in
 order, so the outcome does not depend on who was faster.
 """
 
@@ -90,8 +90,10 @@ async def execute(
             except StopWork as stop:
                 stopped = stop
                 continue
-            ready[place] = sample if place == turn or len(ready) < _AT_HAND else None
-            if ready[place] is None:
+            # a shelf keeps rows, not the plans that the gate rewords them by where no model has to be waited for
+            aside = pipeline.draft.engine.waits and place != turn and len(ready) >= _AT_HAND
+            ready[place] = None if aside else sample
+            if aside:
                 shelf.put_ahead(place, sample)
             await launch()
             while turn in ready and not over():

@@ -211,6 +211,20 @@ def test_a_replay_of_a_run_of_several_models_is_the_same(tmp_path: Path) -> None
     assert content(tmp_path / "r") == before
 
 
+def test_a_replay_needs_no_profile_of_the_user(server: Scripted, tmp_path: Path) -> None:
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("name: mine\ntitle: Mine\nlicense: Mine-1.0\nreasoning: prompted\nlacks: [seed]\n")
+    synth.generate(settings(server.url, profile=str(profile)), n=10, out=tmp_path / "r")
+    before = content(tmp_path / "r")
+    assert rows(tmp_path / "r")[0]["generator"]["license"] == "Mine-1.0"
+    profile.unlink()
+    synth.generate(Config(engine="replay"), out=tmp_path / "r")
+    assert content(tmp_path / "r") == before
+    assert main(["verify", str(tmp_path / "r")]) == 0
+    with pytest.raises(UsageError, match="no such profile file"):
+        synth.generate(settings(server.url, profile=str(profile)), n=10, out=tmp_path / "r")
+
+
 def test_a_replay_of_what_was_stopped_leaves_the_rest_pending(server: Scripted, tmp_path: Path) -> None:
     synth.generate(settings(server.url, serving__max_calls=100), n=FEW, out=tmp_path / "r")
     before = content(tmp_path / "r")

@@ -1137,6 +1137,35 @@ def test_what_is_stored_is_not_asked_for(server: Scripted) -> None:
     assert server.stats()["requests"] == 0 == made[0].spent.calls and made[0].counts == {"stored": 5}
 
 
+def test_what_is_being_asked_is_not_asked_twice() -> None:
+    async def twins() -> None:
+        scheduler, wire = wired()
+        async with scheduler:
+            first, second, other = start(scheduler, 0), start(scheduler, 0), start(scheduler, 1)
+            sent = await wire.until(2)
+            assert wire.rows == ["0", "1"]
+            for one in sent:
+                one.answer()
+            right([await first, await second, await other], [0, 0, 1])
+        assert scheduler.counts == {"replies": 2, "stored": 1}
+
+    run(twins())
+
+
+def test_who_waits_for_another_asks_by_itself_if_that_comes_to_nothing() -> None:
+    async def twins() -> None:
+        scheduler, wire = wired()
+        async with scheduler:
+            first, second = start(scheduler, 0), start(scheduler, 0)
+            await wire.until(1)
+            first.cancel()
+            (*_, again) = await wire.until(2)
+            again.answer()
+            assert "<<k0>>" in await second
+
+    run(twins())
+
+
 def test_offline_only_stored_replies_count(server: Scripted) -> None:
     journal = Kept()
     run(answers(server, 3, journal=journal))

@@ -264,6 +264,17 @@ def test_wrong_use_of_serve_is_one_line(
     assert words in line
 
 
+def test_a_run_whose_model_is_not_there_leaves_no_folder(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("SYNTH_VLLM_PYTHON", str(fake))
+    out = tmp_path / "r"
+    assert main(["generate", "--seed", "kg", "--engine", "vllm", "--model", "./no/model", "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "synth: ./no/model: no such model folder"
+    assert not out.exists()
+
+
 def test_serve_tells_what_a_licence_asks_and_why_it_failed(
     fake: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:

@@ -34,7 +34,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-class Slow(Grounded):
+class Patient(Grounded):
+    """An engine as one that asks a model: the gate does not wait for it to word a row anew."""
+
+    waits = True
+
+
+class Slow(Patient):
     """An engine that takes its time, the longer the earlier the row."""
 
     async def word(self, task: Task) -> Reply:
@@ -74,13 +80,31 @@ def test_concurrency_changes_nothing(pipeline: Pipeline, knowledge: Knowledge, s
 
 
 def test_a_slow_row_holds_nobody_up_and_changes_nothing(
-    pipeline: Pipeline, claims: Claims, knowledge: Knowledge, store: Store, monkeypatch: pytest.MonkeyPatch
+    claims: Claims, knowledge: Knowledge, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("synth.executors.local._AT_HAND", 5)  # so that most wait on disk
     slow = Pipeline(knowledge, Config(), claims, Slow(claims))
     start = time.monotonic()
     found = outcome(slow, knowledge, store, 60, 16)
     assert time.monotonic() - start < 5
+    laid_aside = store._db.total_changes
+    assert laid_aside > 0
+    assert found == outcome(Pipeline(knowledge, Config(), claims, Patient(claims)), knowledge, store, 60, 1)
+    assert store._db.total_changes == laid_aside
+
+
+def test_the_gate_can_reword_what_came_early(
+    pipeline: Pipeline, claims: Claims, knowledge: Knowledge, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that comes back from disk has lost the plan by which it would be worded anew."""
+
+    class Hesitant(Grounded):
+        async def word(self, task: Task) -> Reply:
+            await asyncio.sleep(0.5 if task.place == 0 else 0)
+            return await super().word(task)
+
+    monkeypatch.setattr("synth.executors.local._AT_HAND", 1)
+    found = outcome(Pipeline(knowledge, Config(), claims, Hesitant(claims)), knowledge, store, 60, 100)
     assert found == outcome(pipeline, knowledge, store, 60, 1)
 
 
