@@ -264,7 +264,9 @@ def long_first(long: int, tokens: int, short: int) -> list[Call]:
 def test_the_limit_grows_while_the_gauges_tell_of_room(url: str, found: Capabilities) -> None:
     replies, looks = watched(url, found, long_first(8, 1200, 192), 8)
     assert len(replies) == 200
-    assert any(look.after > look.before == 8 for look in looks if not look.replies and look.gauges.running == 8)
+    told = [look for look in looks if not look.replies]
+    assert any(look.after > look.before == 8 for look in told), told
+    assert all(look.gauges.waiting == 0 for look in told if look.after > look.before), told
 
 
 def test_the_limit_sinks_to_what_the_gauges_tell(url: str, found: Capabilities) -> None:
@@ -497,7 +499,7 @@ def test_a_replay_needs_neither_vllm_nor_the_model(
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace(str(tiny_model), "/elsewhere/gone"))
     synth.generate(Config(engine="replay"), out=folder)
-    assert content(folder) == content(whole.folder)
+    assert content(folder)[:3] == content(whole.folder)[:3]  # the fourth is the configuration
 
 
 # -- servers that are killed, and runs that are interrupted: five attempts at one run, each going on from the last
