@@ -18,7 +18,7 @@ from synth import __version__
 from synth.claims import Claims
 from synth.config import Config, load_config
 from synth.driver import Driver, Progress, Wanted, Work, wanted_of
-from synth.engines.opening import WRITERS, Opened, choose_models, endpoints_of, open_engine, to_keep
+from synth.engines.opening import WRITERS, Opened, choose_models, endpoints_of, open_engine, to_keep, writers_kept
 from synth.engines.server import check_start
 from synth.errors import UsageError
 from synth.pilot import Pilot, pilot_of
@@ -83,11 +83,11 @@ def generate(
     if folder is None:
         folder = Path("runs") / f"{config.seed}-{prepare(config, prompts=prompts).fingerprint[:8]}"
     fresh = make_folder(folder)
-    if not (folder / DATABASE).exists() and any(path.name != LOCK for path in folder.iterdir()):
+    if not (folder / DATABASE).exists() and any(path.name not in (LOCK, GRAPH) for path in folder.iterdir()):
         raise UsageError(f"{folder}: neither empty nor a run folder; choose another --out")
     with sole_driver(folder):
         try:
-            prepared = prepare(config, prompts=prompts, graph=folder / GRAPH, writers=writers)
+            prepared = prepare(config, prompts=prompts, graph=folder / GRAPH, writers=writers, again=again)
             if fresh:
                 _check_servers(config)
         except UsageError:
@@ -138,10 +138,16 @@ def _attempt(prepared: Prepared, folder: Path, asked: _Asked) -> Run:
             with _no_collecting():
                 asyncio.run(_drive(driver, prepared, asked))
         except BaseException:
+            if asked.offline:
+                store.end_again(whole=False)
             stored, _ = store.start()  # what is stored, not what was made
-            stored.asked = driver.funnel.asked
+            stored.asked = max(driver.funnel.asked, stored.done)
             publish(store, stored)
             raise
+        if asked.offline:
+            store.end_again(whole=driver.finished)
+            if not driver.finished:
+                driver.funnel = store.start()[0]
         publish(store, driver.funnel)
         run = Run(folder, drain.asked and not driver.finished, driver.starved, driver.limited, driver.spent)
         write_report(run)
@@ -170,8 +176,8 @@ def _from_replies(store: Store) -> Wanted:
         UsageError: the replies are gone, and the rows would be lost for nothing.
     """
     if store.value("cleaned"):
-        raise UsageError(f"{store.folder}: `synth clean` dropped its replies, so there is nothing to replay")
-    many = store.forget_samples()
+        raise UsageError(f"{store.folder}: `synth clean` dropped replies of its rows, so they cannot be replayed")
+    many = store.begin_again()
     return Wanted(many, None, samples=many)
 
 
@@ -283,6 +289,23 @@ def load(path: Path | str) -> Iterator[Sample]:
             raise UsageError(f"{file}:{number}: not a row of synth") from error
 
 
+def obligations(path: Path | str) -> Mapping[str, str]:
+    """What the licences of a run's models ask of its rows, by the licences' names.
+
+    Args:
+        path: a run folder, or a file in one; elsewhere nothing is known.
+    """
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    if not (folder / DATABASE).is_file():
+        return {}
+    try:
+        with closing(Store(folder, writes=False)) as store:
+            profiles = [writer.profile for writer in writers_kept(store.value(WRITERS)) or ()]
+    except UsageError:
+        return {}
+    return {profile.license: " ".join(profile.obligations.split()) for profile in profiles}
+
+
 def raw(path: Path | str) -> Iterator[Mapping[str, Any]]:
     """The rows of a file as they stand, whether or not they are rows of this version.
 
@@ -304,6 +327,8 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     from synth_kg.sniff import ADVICE, kind_of  # noqa: PLC0415
 
     kind = kind_of(file)
+    if kind == "empty" and file.name == ACCEPTED and (file.parent / DATABASE).is_file():
+        return  # a run that accepted nothing
     if kind in ADVICE:
         raise UsageError(f"{file}: {ADVICE[kind]}")
     if kind not in {"json", "jsonl"}:

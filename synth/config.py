@@ -111,6 +111,8 @@ class Serving(Strict):
     tokens_per_minute: float | None = Field(None, gt=0)
     max_calls: int | None = Field(None, ge=1)
     max_tokens: int | None = Field(None, ge=1)
+    max_cost: float | None = Field(None, gt=0)
+    """US dollars that a run may cost by the prices of its models' profiles."""
     gpus: int | None = Field(None, ge=1)
     """Servers that the vllm engine starts, one a GPU."""
     flags: tuple[str, ...] = ()

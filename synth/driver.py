@@ -50,6 +50,8 @@ class Status(NamedTuple):
     """How far a run is."""
 
     funnel: Funnel
+    made: int = 0
+    """Samples, those included that wait for earlier ones before they are judged and counted."""
     calls: int = 0
     """Requests sent so far, by all attempts."""
     tokens: int = 0
@@ -109,6 +111,7 @@ class Driver:
         self.config, self.store, self.wanted = work.config, work.store, work.wanted
         self.funnel, self._mark = work.store.start()
         self.each = work.config.served.models_per_seed if work.config.engine != "grounded" else 1
+        self.funnel.each = self.each
         self.most = self.wanted.seeds * self.each if self.wanted.samples is None else self.wanted.samples
         """Samples to make, at most."""
         self.funnel.asked = self.most if self.wanted.accepted is None else 0
@@ -138,14 +141,14 @@ class Driver:
         return least > self.funnel.accepted and enough
 
     @property
-    def seconds_each(self) -> float:
-        """Seconds that a further sample takes.
+    def seconds_each(self) -> tuple[float, float]:
+        """Seconds that a further sample takes: at least and at most.
 
-        As those that were made, or as its requests take with all slots full, where a pilot was too
-        small to fill them.
+        At most as those that were made. At least as its requests take with all slots full and answered no slower,
+        which a few seeds do not show.
         """
         measured = self.seconds / max(1, self.made)
-        return min(measured, self._full) if self._full else measured
+        return min(measured, self._full or measured), measured
 
     @property
     def _over(self) -> bool:
@@ -187,8 +190,9 @@ class Driver:
             self.work.drain.wish = wish
 
         def tell() -> None:
-            self.work.progress(_status(self.funnel, opened))
+            self.work.progress(_status(self.funnel, before + pipeline.flowed, opened))
 
+        before = self.funnel.done - pipeline.flowed
         batch: list[tuple[int, Sample]] = []
         start = time.monotonic()
         ticker = asyncio.create_task(_every(_TELL, tell)) if scheduler is not None else None
@@ -249,11 +253,11 @@ class Driver:
                     yield spot._replace(place=place, writer=place % models)
 
 
-def _status(funnel: Funnel, opened: Opened) -> Status:
+def _status(funnel: Funnel, made: int, opened: Opened) -> Status:
     scheduler = opened.scheduler
     if scheduler is None:
-        return Status(funnel)
-    return Status(funnel, scheduler.spent.calls, scheduler.spent.tokens, scheduler.in_flight)
+        return Status(funnel, funnel.done)
+    return Status(funnel, made, scheduler.spent.calls, scheduler.spent.tokens, scheduler.in_flight)
 
 
 async def _every(seconds: float, tell: Callable[[], None]) -> None:

@@ -58,3 +58,7 @@ class StopWork(SynthError):
 
 class Unanswered(Exception):
     """No usable reply came for a row; the text is the row's reason."""
+
+
+class NotStored(Unanswered):
+    """A replay lacks a reply."""

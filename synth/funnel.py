@@ -23,7 +23,9 @@ class Funnel:
     """Counts of a run's samples, taken one at a time."""
 
     asked: int = 0
-    """Seeds that the run is to attempt; those without a sample yet are pending."""
+    """Samples that the run is to make; those that are not there yet are pending."""
+    each: int = 1
+    """Samples of a seed: as many as models write on it."""
     done: int = 0
     accepted: int = 0
     ended: dict[str, dict[str, Counter[str]]] = field(
@@ -90,7 +92,8 @@ class Funnel:
         order = {genre: place for place, genre in enumerate(GENRES)}
         return {
             "steps": steps,
-            "seeds": self.done,
+            "seeds": -(-self.done // self.each),
+            "samples": self.done,
             "accepted": self.accepted,
             "yield": round(self.accepted / self.done, 4) if self.done else None,
             "revisions": {"kept": _sorted(self.kept), "not kept": _sorted(self.not_kept)},

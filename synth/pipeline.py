@@ -41,9 +41,16 @@ class Pipeline:
         self.check = Check(self.context)
         self.reflect = Reflect(self.draft, self.check, config.run.rounds)
         self.score = Score()
+        self.flowed = 0
+        """Samples that came out of `flow`."""
 
     async def flow(self, spot: Spot) -> Sample:
         """Take one seed through draft, check and reflection; what breaks on one row fails that row alone."""
+        sample = await self._flow(spot)
+        self.flowed += 1
+        return sample
+
+    async def _flow(self, spot: Spot) -> Sample:
         try:
             return await self.reflect(await self.check(await self.draft(spot)))
         except (SynthError, sqlite3.Error, OSError, MemoryError):

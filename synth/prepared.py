@@ -15,7 +15,7 @@ from synth.engines.served import Writer
 from synth.errors import NotBuiltError, UsageError
 from synth.prompts import Prompts, load_prompts
 from synth.seeds.kg import Seeds
-from synth.seeds.source import Source, knowledge_of, read_sources
+from synth.seeds.source import Source, knowledge_of, open_graph, read_sources
 from synth_kg.knowledge import Knowledge, bundled
 
 _WORDED = "en"
@@ -47,6 +47,7 @@ def prepare(
     prompts: Path | None = None,
     graph: Path | None = None,
     writers: tuple[Writer, ...] | None = None,
+    again: bool = False,
 ) -> Prepared:
     """Open what a configuration names, and refuse what cannot be used, before any work.
 
@@ -55,6 +56,7 @@ def prepare(
         prompts: a folder of templates; they stand in for bundled ones of the same name.
         graph: where to keep the graph of `config.source`; needed only to write it.
         writers: the models, where they are known; looked up if None.
+        again: take the graph that is kept there instead of reading the source anew.
 
     Raises:
         UsageError: a source, a language, a model or a kind of seed that cannot be used.
@@ -68,7 +70,9 @@ def prepare(
         )
     worded, asked_with = _templates(config, prompts)
     knowledge = bundled()
-    if config.source:
+    if config.source and again and graph is not None and graph.is_dir():
+        knowledge = open_graph(graph)
+    elif config.source:
         source = read_sources(config.source, config.source_license)
         for message in source.bad_frames:
             log.warning("skipped a frame that cannot be read: %s", message)

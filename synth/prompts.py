@@ -60,8 +60,18 @@ class Prompts:
             path.relative_to(base).as_posix(): path for base in reversed(folders) for path in base.rglob("*.j2")
         }
         self._names = tuple(sorted(self._paths))
-        for name in () if self.bundled else self._names:
-            self.template(name)  # a template that does not compile stops the run before it starts
+        if not self.bundled:
+            self._check(data_dir("prompts") / language)
+
+    def _check(self, bundled: Path) -> None:
+        """Stop a run before it starts for a template that does not compile, or that nothing would use."""
+        used: set[str | None] = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*.j2")}
+        for name in self._names:
+            self.template(name)
+            used |= set(jinja2.meta.find_referenced_templates(self.env.parse(self._paths[name].read_text("utf-8"))))
+        for name in self._names:
+            if name not in used and not Path(name).name.startswith("reasoning."):
+                raise UsageError(f"{self._paths[name]}: nothing uses a template of this name; see {bundled}")
 
     @cached_property
     def hash(self) -> str:
@@ -91,14 +101,6 @@ class Prompts:
         """All that the templates of a recipe hold, one after the other."""
         names = (name for name in self._names if name.startswith(f"{recipe}/"))
         return " ".join(self._paths[name].read_text(encoding="utf-8") for name in names)
-
-    def names_used(self, name: str) -> set[str]:
-        """The variables that a template and what it includes can show."""
-        tree = self.env.parse(self.path(name).read_text(encoding="utf-8"))
-        used = set(jinja2.meta.find_undeclared_variables(tree))
-        for inner in jinja2.meta.find_referenced_templates(tree):
-            used |= self.names_used(inner) if inner is not None else {"answer", "statements"}
-        return used
 
     def template(self, name: str) -> jinja2.Template:
         """A template by its path below the language folder.

@@ -17,7 +17,7 @@ from synth.pipeline import Pipeline
 from synth.prepared import prepare
 from synth.run import CONFIG, DATABASE, PROMPTS
 from synth.sample import Sample
-from synth.seeds.source import GRAPH, open_graph
+from synth.seeds.source import GRAPH
 from synth.steps.draft import origin_of
 from synth.store import Store
 
@@ -67,10 +67,8 @@ class Reworded:
 
     def __enter__(self) -> Self:
         config, prompts, writers = recorded(self.folder)
-        prepared = prepare(config, prompts=prompts, writers=writers)
-        kept = self.folder / GRAPH
-        knowledge = open_graph(kept) if kept.is_dir() else prepared.knowledge
-        claims = Claims(knowledge, prepared.prompts)
+        prepared = prepare(config, prompts=prompts, graph=self.folder / GRAPH, writers=writers, again=True)
+        claims = Claims(prepared.knowledge, prepared.prompts)
         self._runner = asyncio.Runner()
         self._store = Store(self.folder, writes=False)
         self._stack = AsyncExitStack()
@@ -79,7 +77,7 @@ class Reworded:
             known=self._store.value("capabilities"), offline=True,
         )  # fmt: skip
         opened = self._runner.run(self._stack.enter_async_context(opening))
-        self._pipeline = Pipeline(knowledge, config, claims, opened.engine)
+        self._pipeline = Pipeline(prepared.knowledge, config, claims, opened.engine)
         return self
 
     def __exit__(self, *_: object) -> None:

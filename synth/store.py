@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ CREATE TABLE marks (seed INTEGER PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _LEVEL = 1
+_MADE = ("samples", "ahead", "gate", "marks")
+"""Tables of what was made of replies."""
+log = logging.getLogger("synth")
 
 
 class Store:
@@ -64,6 +68,8 @@ class Store:
             self._open(writes)
             self.spent = self._spent()
         self.memory = Memory(self._db)
+        if writes:
+            self._bring_back()
 
     def _open(self, writes: bool) -> None:
         """Make the tables, or bring those of an earlier version up to this one."""
@@ -169,7 +175,8 @@ class Store:
         try:
             return self._unpack.decompress(found[0]) if found else None
         except zstandard.ZstdError as error:
-            raise UsageError(f"{self.folder / DATABASE}: a stored reply is damaged ({error})") from error
+            log.warning("a stored reply is damaged, and counts as missing: %s", error)
+            return None
 
     def keep(self, key: bytes, model: str, tokens: tuple[int, int], reply: bytes) -> None:
         """Store a reply, durably on return.
@@ -189,7 +196,7 @@ class Store:
         """What the run has cost: as of its last reply, or as written down since."""
         last = self._db.execute("SELECT spent FROM calls ORDER BY number DESC LIMIT 1").fetchone()
         told = [data for data in (self.value("spent"), json.loads(last[0]) if last else None) if data]
-        return Spent(**{name: max(data[name] for data in told) for name in vars(Spent())}) if told else Spent()
+        return Spent(**{name: max(data.get(name, 0) for data in told) for name in vars(Spent())}) if told else Spent()
 
     def replies(self) -> int:
         """How many replies are stored."""
@@ -226,7 +233,8 @@ class Store:
         """Commit finished samples, what the gate remembers of them, and where the run stands."""
         rows = [(index, sample.verdict.status, to_json(sample)) for index, sample in batch]
         with disk(), self._whole():
-            self._db.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
+            # again if a signal came between the commit and its caller's knowing of it
+            self._db.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", rows)
             self._db.executemany("DELETE FROM ahead WHERE seed = ?", [(index,) for index, *_ in rows])
             self._db.executemany(
                 "INSERT OR IGNORE INTO marks VALUES (?, ?)",
@@ -258,19 +266,41 @@ class Store:
             ).fetchone()
         return funnel, (int(mark[0]), json.loads(mark[1])) if mark else None
 
-    def forget_samples(self) -> int:
-        """Drop every sample, to make them anew from the stored replies.
+    def begin_again(self) -> int:
+        """Put every sample by, to make them anew from the stored replies.
+
+        Until `end_again` they can come back, and do when the store is opened after a kill.
 
         Returns:
-            How many there were, whether or not an earlier try to make them anew came to its end.
+            How many there are.
         """
-        many = max(self.start()[0].done, self.value("forgotten") or 0)
+        many = self.start()[0].done
         with disk(), self._whole():
-            self._set("forgotten", many)
-            for table in ("samples", "ahead", "gate", "marks"):
+            for table in _MADE:
+                self._db.execute(f"CREATE TABLE before_{table} AS SELECT * FROM {table}")
                 self._db.execute(f"DELETE FROM {table}")
-            self._db.execute("DELETE FROM run WHERE key = 'funnel'")
+            self._db.execute("UPDATE run SET key = 'before_funnel' WHERE key = 'funnel'")
         return many
+
+    def end_again(self, *, whole: bool) -> None:
+        """Let go of the samples that were put by, or bring them back if they could not all be made anew."""
+        with disk(), self._whole():
+            if whole:
+                self._db.execute("DELETE FROM run WHERE key = 'before_funnel'")
+            else:
+                self._db.execute("DELETE FROM run WHERE key = 'funnel'")
+                self._db.execute("UPDATE run SET key = 'funnel' WHERE key = 'before_funnel'")
+            for table in _MADE:
+                if not whole:
+                    self._db.execute(f"DELETE FROM {table}")
+                    self._db.execute(f"INSERT INTO {table} SELECT * FROM before_{table}")
+                self._db.execute(f"DROP TABLE before_{table}")
+        self.memory = Memory(self._db)
+
+    def _bring_back(self) -> None:
+        """Undo a making anew that was killed."""
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'before_samples'").fetchone():
+            self.end_again(whole=False)
 
     def samples(self) -> Iterator[Sample]:
         """Every finished sample, in the order of the seeds."""

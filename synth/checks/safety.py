@@ -15,12 +15,40 @@ if TYPE_CHECKING:
 
 _MINOR = re.compile(r"\b(?:infant|newborn|child|girl|boy|pregnan\w*)\b|\b(?:[0-9]|1[0-7])-year-old\b", re.I)
 _BARRED = re.compile(r"\boverdose\b|\bsuicid\w*|\bself-harm\b|\bkill (?:him|her|them)sel\w+|自杀|自残", re.I)
+_WORDS = (
+    r"half|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundred|thousand"
+)
+_NUMBER = rf"(?:(?<![\d.])\d+(?:[.,]\d+)?|\b(?:{_WORDS})(?:[ -](?:and[ -])?(?:a[ -])?(?:{_WORDS}))*)"
+_UNIT = (
+    r"(?:mg|mcg|[µμu]g|g|ml|cc|l|meq|mmol|u|iu|(?:milli|micro)?gram(?:me)?s?|(?:milli)?lit(?:er|re)s?|"
+    r"milliequivalents?|(?:international )?units?|tab(?:let)?s?|capsules?|pills?|puffs?|drops?|sprays?|ampoules?|"
+    r"vials?|sachets?|patch(?:es)?|suppositor(?:y|ies)|teaspoons?)(?![a-z])"
+)
+_MEASURED = r"(?!\s*(?:/|per)\s*(?:d?l\b|[µμu]l\b|ml\b|lit(?:er|re)|min(?:ute)?s?\b|mm|g\b|mol|h(?:our)?\b))"
+"""What makes it a concentration or a clearance, and no dose."""
+_SPAN = r"(?:hours?|hrs?|h|minutes?|days?|nights?|weeks?|months?)\b"
+_GIVE = r"(?:give|take|use(?! up)|combine|administer|prescribe|mix|start)"
+_GIVEN = r"(?:given|taken|used|combined|administered|prescribed|mixed|started)"
+_SLIP = r"(?:assum|anchor|prematur|confus|error|bias|jump|over|mistak|miss|harm|delay)"
 _QUANTITY = re.compile(
-    r"\b\d+(?:[.,]\d+)?\s*(?:mg|mcg|µg|μg|g|ml|milli(?:gram|litre|liter)s?|micrograms?|grams?|units?|iu|"
-    r"tab(?:let)?s?|capsules?|puffs?|drops?|毫克|微克|克|毫升|片)(?![a-z])(?!\s*/\s*(?:d?l\b|litre|liter))|"
-    r"\bdos(?:e|es|age|ing)\b|\b(?:once|twice|three times|four times) (?:a|per) day\b|\b(?:once|twice|times) daily\b|"
-    r"\bevery \d+ hours\b|\binteract\w*\b|\bcontra-?indicat\w*|\bmust not be (?:given|taken|combined|used)\b|"
-    r"\b(?:do|should) not (?:be )?combined? \w+ with\b|剂量|禁忌|禁用|慎用|相互作用|合用",
+    rf"{_NUMBER}[\s-]*(?:(?:-|\u2013|to|or)\s*{_NUMBER}[\s-]*)?{_UNIT}{_MEASURED}|"
+    r"\b(?:over)?dos(?:e|es|ed|age|ages|ing)\b|"
+    rf"\b(?:once|twice|thrice|{_NUMBER} times) (?:(?:a|per|each|every) )?(?:day|daily|night|nightly|week|weekly)\b|"
+    rf"\bevery (?:(?:{_NUMBER})[\s-]*|other |second |third )(?:to \w+ )?{_SPAN}|"
+    r"(?<!\w)(?:b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|q\.?\d+h|qhs|p\.?r\.?n)\b|"
+    r"\binteract\w*\b|\bcontra-?indicat\w*|\bpotentiat\w*|\bco-?(?:administ|prescri)\w*|"
+    r"\b(?:un)?safe(?:ly|r)? (?:in|with|for|during|to)\b|\bnot (?:\w+ )?safe\b|"
+    rf"\b(?:do not|don't|never|should not|shouldn't|must not|mustn't|cannot|can't) {_GIVE}\b|"
+    rf"\b(?:not|never|cannot|can't|n't) (?:to )?be (?:\w+ )?{_GIVEN}\b|"
+    r"\b(?:be|is|are) (?:best )?avoided\b|"
+    rf"\bavoid(?:s|ing)?\b(?! (?:a |the |any )?{_SLIP})|"
+    r"(?:[\d\uff10-\uff19]+(?:[.\uff0e]\d+)?|[二三四五六七八九十百千万半两]|一(?!片))\s*"
+    r"(?:毫克|微克|克|毫升|升|国际单位|单位|片|粒|丸|滴|支|袋)(?!\s*[/每]\s*(?:升|分升|毫升|分))|"
+    r"(?:服|用|给|注射|滴注|静滴|吸入|外敷|涂)[^。；]{0,20}(?:每[日天晚周次]|一日)|"
+    r"(?:每[日天晚周次]|一日)[^。；]{0,12}(?:服|用药|给药|注射|滴注|吸入|涂)|"
+    r"剂量|用量|禁忌|禁用|禁止(?:使?用|服)|禁服|慎用|相互作用|[合联并同]用|同服|配伍|"
+    r"(?:不宜|不可|不能|不得|不应|切勿|避免)[^。；，,]{0,6}(?:用|服|与|给)|忌(?:与|用|服)",
     re.I,
 )
 _DIAGNOSTIC = {"diagnosis", "pathogen", "process", "finding", "comparison", "mechanism", "route"}
@@ -50,8 +78,6 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
 
 def quantity(sample: Sample, _context: Context) -> Iterator[Finding]:
     """A dose, an interaction or a contraindication is stated only in a claim that quotes its evidence."""
-    if sample.genre == "calculation":
-        return
     proved = [claim.text for step in sample.steps for claim in step.claims if claim.verdict == "supported"]
     places = {"question": sample.question, "reasoning": sample.reasoning, "response": sample.response}
     for place, text in places.items():

@@ -44,7 +44,7 @@ def verify(arguments: argparse.Namespace) -> int:
     if outcome.other_templates:
         print(f"{outcome.other_templates} rows are worded by templates other than the bundled ones: read these first")
     if total == 0 and not outcome.faults:
-        raise UsageError(f"{file}: no rows")
+        raise UsageError(f"{file}: no rows; rejected.jsonl beside it, if it is of a run, says why")
     return 0 if outcome.ok else 1
 
 
@@ -75,6 +75,7 @@ def export(arguments: argparse.Namespace) -> int:
         arguments.out,
         think=arguments.think,
         include_flagged=arguments.include_flagged,
+        obligations=api.obligations(arguments.data),
     )
     left = f" (left out: {', '.join(f'{n} {why}' for why, n in done.left_out.items())})" if done.left_out else ""
     card = f"; card in {done.card}" if done.card else ""
@@ -100,12 +101,24 @@ def clean(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.folder}: not a run folder (it holds no {DATABASE})")
     before = _size(arguments.folder)
     with sole_driver(arguments.folder), closing(Store(arguments.folder)) as store:
+        if (pending := _pending(arguments.folder)) and not arguments.yes:
+            raise UsageError(
+                f"{arguments.folder}: {pending} samples are not made yet, and replies that were paid for would go: "
+                "finish the run first, or clean it with --yes"
+            )
         dropped = store.drop_replies()
     freed = (before - _size(arguments.folder)) / 1e6
     print(
         f"{dropped} replies dropped, {freed:.1f} MB freed; the rows stay, and cannot be replayed from replies any more"
     )
     return 0
+
+
+def _pending(folder: Path) -> int:
+    """Samples of a run that are yet to be made."""
+    if not (folder / FUNNEL).is_file():
+        return 1  # it was killed before it wrote one
+    return int(Run(folder).funnel["steps"][0]["pending"])
 
 
 def _size(folder: Path) -> int:

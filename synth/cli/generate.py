@@ -27,6 +27,8 @@ from synth.sample import CAVEAT
 
 _ASKING = ("model", "base_url", "profile", "gpus", "concurrency", "max_calls", "max_tokens")
 """Options that make sense only where a model is asked."""
+_OF_THE_RUN = ("accept", "config", "lang", "random_seed", "source", "prompts", "pilot", *_ASKING)
+"""Options that a replay has no use for."""
 _LATER = ("phi_reviewed", "allow_historical")
 _LINE_EVERY = 1.9
 """Seconds between two lines of progress where there is no terminal."""
@@ -50,6 +52,13 @@ def generate(arguments: argparse.Namespace) -> int:
     if config.engine == "grounded" and (given := [name for name in _ASKING if getattr(arguments, name) is not None]):
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"{option}: the grounded engine asks no model; add --engine openai or --engine vllm")
+    if any(not model.strip() for model in config.model):
+        raise UsageError("--model: an empty name")
+    if config.engine == "openai" and config.serving.gpus is not None:
+        raise UsageError("--gpus: only the vllm engine starts servers")
+    given = [f"--{name.replace('_', '-')}" for name in _OF_THE_RUN if getattr(arguments, name) is not None]
+    if config.engine == "replay" and given:
+        _say(f"a replay takes the run's own configuration: {', '.join(given)} left aside")
     if arguments.dry_run:
         return _dry_run(config, arguments)
     run = _generate(
@@ -73,7 +82,7 @@ def _several(values: Sequence[str] | None) -> tuple[str, ...] | None:
 def _confirm(pilot: Pilot, *, yes: bool) -> bool:
     """Show what a pilot gave and ask whether to go on; without anyone to ask, do not."""
     print(pilot.told(), file=sys.stderr)
-    if yes or not pilot.seeds_left:
+    if yes or not pilot.left:
         return True
     if not sys.stdin.isatty():
         print("synth: nobody to ask; the same command with --yes goes on", file=sys.stderr)
@@ -112,7 +121,7 @@ def _progress(total: int, unit: str) -> Iterator[Any]:
 
             def advance(status: Status) -> None:
                 funnel = status.funnel
-                bar.n = funnel.accepted if unit == "accepted" else funnel.done
+                bar.n = funnel.accepted if unit == "accepted" else status.made // funnel.each
                 bar.set_postfix({"accepted": funnel.accepted, **_asked(status)}, refresh=False)
                 bar.update(0)
 
@@ -126,7 +135,8 @@ def _progress(total: int, unit: str) -> Iterator[Any]:
         if now - last >= _LINE_EVERY:
             last = now
             asked = "".join(f", {n} {what.replace('_', ' ')}" for what, n in _asked(status).items())
-            print(f"{status.funnel.done} seeds done, {status.funnel.accepted} accepted{asked}", file=sys.stderr)
+            made = status.made // status.funnel.each
+            print(f"{made} seeds done, {status.funnel.accepted} accepted{asked}", file=sys.stderr)
 
     yield line
 
@@ -174,7 +184,8 @@ def print_funnel(funnel: dict[str, Any]) -> None:
                 print(f"{'':<16}{n:>8}  {reason}")
     made = {genre: counts.get("accepted", 0) for genre, counts in funnel["genres"].items()}
     listed = ", ".join(f"{n} {genre}" for genre, n in made.items() if n)
-    print(f"\n{funnel['accepted']} rows accepted of {funnel['seeds']} seeds: {listed or 'none'}")
+    several = f" ({funnel['samples']} samples)" if funnel["samples"] > funnel["seeds"] else ""
+    print(f"\n{funnel['accepted']} rows accepted of {funnel['seeds']} seeds{several}: {listed or 'none'}")
     for name in ("uniqueness", "chains"):
         print(f"{name}: {', '.join(f'{n} {key}' for key, n in funnel[name].items())}")
 

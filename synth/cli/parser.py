@@ -235,6 +235,7 @@ def _clean(commands: Any) -> None:
         commands, "clean", "drop the stored replies of a run and keep its rows", "synth clean runs/first", "data:clean"
     )
     parser.add_argument("folder", type=Path, metavar="RUN")
+    parser.add_argument("--yes", action="store_true", help="also of a run that is not finished")
 
 
 def _doctor(commands: Any) -> None:

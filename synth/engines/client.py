@@ -16,6 +16,8 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Self
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -27,6 +29,7 @@ import orjson
 from synth.engines.wire import Broken, Wire
 from synth.errors import UsageError
 
+_DAY = 86400
 _CONNECT = 30.0
 """Seconds that a connection may take to come about."""
 _HIDDEN = b"[redacted]"
@@ -197,7 +200,10 @@ class Client:
                 return Answer(response.status, endpoint.clear(body), response.headers.get("Retry-After"))
         except aiohttp.ClientConnectorCertificateError as error:
             raise UsageError(f"{endpoint}: its certificate is not trusted here ({_ssl_reason(error)})") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except aiohttp.ConnectionTimeoutError:
+            hint = "; does it speak https, or plain http?" if url.startswith("https:") else ""
+            raise Away(f"cannot connect (no answer in {_CONNECT:.0f} s{hint})") from None
+        except aiohttp.ClientConnectorError as error:
             raise Away(f"cannot connect ({_reason(error)})") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # from None: an aiohttp error carries the request, and with it the key
@@ -272,11 +278,16 @@ def _said(body: bytes) -> str:
 
 
 def _seconds(header: str | None) -> float | None:
-    """Retry-After in seconds; a date, which servers of models do not send, counts as none."""
+    """Retry-After in seconds; a date of another day counts as none."""
     try:
         seconds = float(header or "nan")
     except ValueError:
-        return None
+        try:
+            seconds = (parsedate_to_datetime(header or "") - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):  # TypeError: without a time zone
+            return None
+        if seconds > _DAY:
+            return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 

@@ -23,6 +23,8 @@ class Limits:
     """Seconds that a server may be away before the run stops."""
     max_calls: int | None = None
     max_tokens: int | None = None
+    max_cost: float | None = None
+    """US dollars."""
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     gauges: bool = False
@@ -37,6 +39,8 @@ class Spent:
     """Requests sent, answered or not."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    dollars: float = 0.0
+    """By the prices of the profiles that name any."""
 
     @property
     def tokens(self) -> int:

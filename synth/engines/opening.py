@@ -12,7 +12,8 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from synth.engines.grounded import Grounded
 from synth.engines.limits import Limits, Spent
 from synth.engines.probe import Capabilities, models_of, probe
 from synth.engines.scheduler import Journal, Scheduler, plainly
-from synth.engines.served import Served, Writer
-from synth.engines.server import OwnedServer
+from synth.engines.served import NOT_STATED, Served, Writer
+from synth.engines.server import OwnedServer, has_gpu
 from synth.errors import EndpointError, UsageError
 from synth.profiles import Profile, load_profile, profile_names
 from synth.prompts import Prompts
@@ -35,6 +36,8 @@ from synth.prompts import Prompts
 _OF_A_MODEL = frozenset((".json", ".jinja", ".model", ".safetensors", ".bin", ".pt"))
 _SAMPLED = 1 << 20
 """Bytes read at the beginning, in the middle and at the end of a file of weights."""
+_FILES = 128
+"""Files that a run has open besides its connections."""
 IN_FLIGHT, START = 256, 32
 """Requests in flight where nobody says: at most, and at the beginning."""
 WRITERS = "writers"
@@ -83,7 +86,7 @@ def writers_of(config: Config) -> tuple[Writer, ...]:
             f"served.models_per_seed is {config.served.models_per_seed}, and {len(set(config.model))} models are named"
         )
     if config.engine != "vllm":
-        return tuple(Writer(model, "not stated", profile_for(config, model)) for model in config.model)
+        return tuple(Writer(model, NOT_STATED, profile_for(config, model)) for model in config.model)
     return tuple(
         Writer(served_name(model), revision_of(model, config.serving.flags), profile_for(config, model))
         for model in config.model
@@ -92,7 +95,10 @@ def writers_of(config: Config) -> tuple[Writer, ...]:
 
 def to_keep(writers: Sequence[Writer]) -> list[dict[str, Any]]:
     """Models as a run keeps them: a replay needs neither their folders nor a user's profile."""
-    return [{**writer._asdict(), "profile": writer.profile.model_dump(mode="json")} for writer in writers]
+    return [
+        {"model": writer.model, "revision": writer.revision, "profile": writer.profile.model_dump(mode="json")}
+        for writer in writers
+    ]
 
 
 def writers_kept(kept: Sequence[Mapping[str, Any]] | None) -> tuple[Writer, ...] | None:
@@ -118,7 +124,7 @@ def revision_of(model: str, flags: Sequence[str] = ()) -> str:
     folder = Path(model).expanduser()
     if not folder.is_dir():
         words = [word for flag in flags for word in flag.split("=", 1)]
-        return next((told for flag, told in pairwise(words) if flag == "--revision"), "not stated")
+        return next((told for flag, told in pairwise(words) if flag == "--revision"), NOT_STATED)
     hasher = hashlib.blake2b(digest_size=8)
     for path in sorted(path for path in folder.glob("*") if path.suffix in _OF_A_MODEL):
         size = path.stat().st_size
@@ -169,7 +175,33 @@ async def choose_models(config: Config) -> tuple[str, ...]:
     raise UsageError(f"{endpoint}: name a model with --model; the server {what}")
 
 
-def limits_of(config: Config, *, gauges: bool) -> Limits:
+def prices_of(writers: Sequence[Writer]) -> dict[str, tuple[float, float]]:
+    """US dollars per million tokens, prompt and completion, of the models whose profiles name prices."""
+    named = [(writer.model, writer.profile.prices) for writer in writers]
+    return {model: (prices.prompt, prices.completion) for model, prices in named if prices is not None}
+
+
+def allow_files(connections: int, say: Say) -> None:
+    """Let this process hold so many connections open, if the system lets it; say so if not."""
+    try:
+        import resource  # noqa: PLC0415  (POSIX only)
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        say(
+            f"this system allows {most} open files, fewer than --concurrency {connections} takes: "
+            f"give --concurrency {max(1, most - _FILES)}, or raise `ulimit -n`"
+        )
+
+
+def limits_of(config: Config) -> Limits:
     """How hard servers are driven, by configuration."""
     serving = config.serving
     return Limits(
@@ -177,9 +209,8 @@ def limits_of(config: Config, *, gauges: bool) -> Limits:
         start=serving.concurrency or START,
         timeout=serving.timeout, silence=serving.silence, stream=serving.stream, tries=serving.tries,
         re_asks=config.served.re_asks, patience=serving.patience,
-        max_calls=serving.max_calls, max_tokens=serving.max_tokens,
+        max_calls=serving.max_calls, max_tokens=serving.max_tokens, max_cost=serving.max_cost,
         requests_per_minute=serving.requests_per_minute, tokens_per_minute=serving.tokens_per_minute,
-        gauges=gauges,
     )  # fmt: skip
 
 
@@ -221,18 +252,23 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         endpoints: dict[str, list[Endpoint]] = {}
         owned: dict[str, OwnedServer] = {}
+        limits = limits_of(config)
         if not offline:
+            allow_files(limits.in_flight, say)
             state_licenses(writers, say)
             if config.engine == "vllm":
                 endpoints, owned = await _started(config, writers, logs or Path(), say, stack)
             else:
-                endpoints = await _servers_of(config, writers, endpoints_of(config))
-        capabilities = {model: Capabilities(**data) for model, data in (known or {}).items()}
+                endpoints = await _servers_of(writers, endpoints_of(config), config, say)
+        told = [Capabilities(**data) for data in (known or {}).values()]
+        models = [key.removesuffix(f" {found.server}") for key, found in zip(known or {}, told, strict=True)]
+        capabilities = {_place(model, found.server): found for model, found in zip(models, told, strict=True)}
         if not offline:
             capabilities |= await _probed(config, writers, endpoints, capabilities, say)
+        writers = [writer._replace(answers_as=_answers_as(writer.model, capabilities)) for writer in writers]
 
-        def dress(call: Call) -> Mapping[str, Any]:
-            found = capabilities.get(call.model)
+        def dress(call: Call, endpoint: Endpoint) -> Mapping[str, Any]:
+            found = capabilities.get(_place(call.model, _server(config, endpoint)))
             return found.dress(call) if found is not None else plainly(call)
 
         async def revive(endpoint: Endpoint) -> None:
@@ -241,12 +277,16 @@ async def open_engine(
                 raise EndpointError(f"the vLLM server ended twice: {server.reason}; its log is {server.log}")
 
         scheduler = Scheduler(
-            endpoints, journal, limits_of(config, gauges=any(c.gauges for c in capabilities.values())),
-            spent=spent, ca=config.serving.ca, dress=dress,
-            single=frozenset(model for model, found in capabilities.items() if not found.n),
-            on_away=revive if owned else None,
+            endpoints, journal, replace(limits, gauges=any(found.gauges for found in capabilities.values())),
+            spent=spent, ca=config.serving.ca, dress=dress, prices=prices_of(writers),
+            single=frozenset(place.split(" ")[0] for place, found in capabilities.items() if not found.n),
+            on_away=revive if owned else None, say=say,
         )  # fmt: skip
         await stack.enter_async_context(scheduler)
+        for server_url, server in owned.items():
+            endpoint = next(e for several in endpoints.values() for e in several if e.url == server_url)
+            watching = asyncio.create_task(server.watch(partial(scheduler.abandon, endpoint)))
+            stack.push_async_callback(_ended, watching)
         yield Opened(Served(config, claims, prompts, scheduler, writers), scheduler, capabilities)
 
 
@@ -268,13 +308,16 @@ async def _started(
     """Start the servers of the vllm engine: one a model, or one a model and GPU."""
     endpoints: dict[str, list[Endpoint]] = {}
     owned: dict[str, OwnedServer] = {}
-    gpus: Sequence[int | None] = range(config.serving.gpus) if config.serving.gpus else (None,)
     starts = []
-    for model, writer in zip(config.model, writers, strict=True):
+    variables = [value[1:].strip("{}") for value in config.serving.headers.values() if value.startswith("$")]
+    secrets = {config.serving.api_key_env, *variables}
+    for model, writer, gpus in zip(config.model, writers, shared_gpus(config), strict=True):
         flags = (*writer.profile.serve.flags, *config.serving.flags)
         for gpu in gpus:
             number = len(owned) + 1
-            server = OwnedServer(model, flags, log=logs / f"vllm-{number}.log", served_name=writer.model, gpu=gpu)
+            server = OwnedServer(
+                model, flags, log=logs / f"vllm-{number}.log", served_name=writer.model, gpu=gpu, hidden=secrets,
+            )  # fmt: skip
             stack.push_async_callback(server.stop)
             endpoint = Endpoint(server.base_url)
             owned[endpoint.url] = server
@@ -282,6 +325,44 @@ async def _started(
             starts.append(server.start(say))
     await asyncio.gather(*starts)
     return endpoints, owned
+
+
+def shared_gpus(config: Config) -> list[tuple[int | None, ...]]:
+    """The GPUs of each model, each its own; (None,) leaves the choice to vLLM.
+
+    Raises:
+        UsageError: there are fewer than models.
+    """
+    many, models = config.serving.gpus, len(config.model)
+    if many is None:
+        if models > 1 and has_gpu():
+            raise UsageError(
+                f"--gpus: {models} models do not share a GPU; say how many GPUs they may use, at least one each"
+            )
+        return [(None,)] * models
+    if many < models:
+        raise UsageError(f"--gpus {many}: {models} models take at least one each")
+    return [tuple(range(first, many, models)) for first in range(models)]
+
+
+def _place(model: str, server: str) -> str:
+    """Under what the capabilities of a server for a model are kept."""
+    return f"{model} {server}" if server else model
+
+
+def _server(config: Config, endpoint: Endpoint) -> str:
+    """Which server, by a hash of its address; empty for those that a run starts itself."""
+    return "" if config.engine == "vllm" else hashlib.blake2b(endpoint.url.encode(), digest_size=8).hexdigest()
+
+
+def _answers_as(model: str, capabilities: Mapping[str, Capabilities]) -> str:
+    """As what the first server of a model answers."""
+    return next((found.revision for place, found in capabilities.items() if place.split(" ")[0] == model), "")
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _probed(
@@ -295,29 +376,34 @@ async def _probed(
     found: dict[str, Capabilities] = {}
     async with Client(ca=config.serving.ca) as client:
         for writer in writers:
-            endpoint = endpoints[writer.model][0]
-            server = (
-                "" if config.engine == "vllm" else hashlib.blake2b(endpoint.url.encode(), digest_size=8).hexdigest()
-            )
-            before = found.get(writer.model) or known.get(writer.model)
-            if before is not None and before.server == server:
-                continue
-            seen = await probe(client, endpoint, writer.model, writer.profile)
-            found[writer.model] = seen.model_copy(update={"server": server})
-            say(f"{writer.model}: {seen.told()}")
+            for endpoint in endpoints[writer.model]:
+                server = _server(config, endpoint)
+                place = _place(writer.model, server)
+                if place in found or place in known:
+                    continue
+                seen = await probe(client, endpoint, writer.model, writer.profile)
+                found[place] = seen.model_copy(update={"server": server})
+                where = f" at {endpoint}" if len(endpoints[writer.model]) > 1 and server else ""
+                say(f"{writer.model}{where}: {seen.told()}")
     return found
 
 
 async def _servers_of(
-    config: Config, writers: Sequence[Writer], endpoints: Sequence[Endpoint]
+    writers: Sequence[Writer], endpoints: Sequence[Endpoint], config: Config, say: Say
 ) -> dict[str, list[Endpoint]]:
-    """Of several servers, those that list each model; all of them where none lists it."""
+    """Of several servers, those that list each model; all of them where none lists it; none that is away."""
     if len(endpoints) == 1:
         return {writer.model: list(endpoints) for writer in writers}
+    listed: dict[Endpoint, Mapping[str, Any]] = {}
+    lost: EndpointError | None = None
     async with Client(ca=config.serving.ca) as client:
-        listed = [await models_of(client, endpoint) for endpoint in endpoints]
-    having = {
-        writer.model: [e for e, models in zip(endpoints, listed, strict=True) if writer.model in models]
-        for writer in writers
-    }
-    return {model: found or list(endpoints) for model, found in having.items()}
+        for endpoint in endpoints:
+            try:
+                listed[endpoint] = await models_of(client, endpoint)
+            except EndpointError as error:
+                say(f"left out: {error}")
+                lost = error
+    if lost is not None and not listed:
+        raise lost
+    having = {writer.model: [e for e, models in listed.items() if writer.model in models] for writer in writers}
+    return {model: found or list(listed) for model, found in having.items()}

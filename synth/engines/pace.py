@@ -36,7 +36,7 @@ class Gauges(NamedTuple):
 _GAUGES = {
     "running": re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
     "waiting": re.compile(rb"^vllm:num_requests_waiting(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
-    "cache": re.compile(rb"^vllm:kv_cache_usage_perc(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
+    "cache": re.compile(rb"^vllm:(?:kv|gpu)_cache_usage_perc(?:\{[^}]*\})? ([\d.eE+-]+)", re.M),
 }
 
 

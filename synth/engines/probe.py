@@ -53,6 +53,10 @@ class Capabilities(BaseModel):
     """'pooling', 'classify' or 'none': what a reward model would be asked through."""
     context: int | None = None
     """Tokens of prompt and reply together, where the server tells."""
+    listed: bool = True
+    """Whether the server lists the model by this name, or lists none."""
+    revision: str = ""
+    """As what it answers: the name in its replies where that is another, and its fingerprint."""
     server: str = ""
     """Which server was asked, as a hash of its address; empty for one that the run starts itself."""
     vllm: str | None = None
@@ -78,6 +82,8 @@ class Capabilities(BaseModel):
             if self.structured != "none"
             else "no structured output: JSON asked for in words",
             f"thinking in {self.reasoning}",
+            *([] if self.listed else ["THE SERVER DOES NOT LIST A MODEL OF THIS NAME, by which rows will call it"]),
+            *([f"it answers as {self.revision}"] if self.revision else []),
             *([f"without {', '.join(lacking)}"] if lacking else []),
         ]
         return "; ".join(parts)
@@ -123,14 +129,20 @@ async def probe(client: Client, endpoint: Endpoint, model: str, profile: Profile
     """Find out what a server can do for a model.
 
     Raises:
-        EndpointError: it cannot even be asked a plain question.
+        EndpointError: it cannot even be asked a plain question, or answers as another model, whose name and licence
+            rows would then lack.
     """
-    listed = (await models_of(client, endpoint)).get(model, {})
+    models = await models_of(client, endpoint)
+    listed = models.get(model, {})
     asker = _Asker(client, endpoint, model, profile)
     plain = await asker.required({"max_tokens": 16})
+    answers_as, revision = asker.identity()
+    if models and model not in models and answers_as in models:
+        raise EndpointError(f"{endpoint}: answers as {answers_as} when asked for {model}; name that with --model")
     reasoning = ("field" if asker.told_apart() else "tags") if plain.choices and plain.choices[0].reasoning else "text"
     structured = profile.structured if profile.structured != "auto" else await asker.dialect()
-    found: dict[str, Any] = {"structured": structured, "reasoning": reasoning}
+    found: dict[str, Any] = {"structured": structured, "reasoning": reasoning, "revision": revision}
+    found["listed"] = not models or model in models
     found["context"] = listed.get("max_model_len")
     if "n" not in profile.lacks:
         two = await asker.ask({"max_tokens": 4, "n": 2, "temperature": 1})
@@ -191,6 +203,13 @@ class _Asker:
         """Whether the server gave the thinking of the last reply a field of its own."""
         message = orjson.loads(self.last)["choices"][0]["message"]
         return bool(message.get("reasoning") or message.get("reasoning_content"))
+
+    def identity(self) -> tuple[str, str]:
+        """The model that the server names in its last reply, and what that adds to the name it was asked by."""
+        told = orjson.loads(self.last)
+        named, mark = (str(told.get(key) or "") for key in ("model", "system_fingerprint"))
+        other = named.rpartition("/")[2] if named not in ("", self.model) else ""  # a path is nobody's business
+        return named, " ".join(part for part in (other, mark) if part)
 
     async def dialect(self) -> str:
         """The first dialect whose effect is seen: a key and a number that no model would give unasked."""

@@ -21,6 +21,7 @@ everything fails a few before that shows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
@@ -37,7 +38,7 @@ from synth.engines.pace import Gauges, read_gauges
 from synth.engines.slots import Slots
 from synth.engines.stations import BARREN, Station, Stations
 from synth.engines.watch import Watch
-from synth.errors import EndpointError, SynthError, Unanswered
+from synth.errors import EndpointError, NotStored, SynthError, Unanswered
 
 CHAT = "/chat/completions"
 NOT_STORED = "no_stored_reply"
@@ -49,6 +50,8 @@ _BUSIES = 100
 _LONGEST_WAIT = 600.0
 """Seconds that a server may have a call wait."""
 _DOUBLINGS = 16
+_BYTES_A_TOKEN = 2
+"""Of a request's body, at least, for what it is reckoned at before its reply tells what it cost."""
 _POLL = 1.0
 T = TypeVar("T")
 
@@ -109,9 +112,11 @@ class Scheduler:
         limits: see `Limits`.
         spent: what earlier attempts cost; counted on.
         ca: a file of certificates to trust.
-        dress: makes the request body of a call, in the dialect of its server.
+        dress: makes the request body of a call, in the dialect of a server.
+        prices: US dollars per million tokens, prompt and completion, by model.
         single: models whose servers give one reply a request; several are then asked for one by one.
         on_away: called for a server that nobody listens at, before it is looked at; may revive it.
+        say: is told when a server goes away, and when it is back.
     """
 
     def __init__(
@@ -122,9 +127,11 @@ class Scheduler:
         *,
         spent: Spent | None = None,
         ca: str | None = None,
-        dress: Callable[[Call], Mapping[str, Any]] = plainly,
+        dress: Callable[[Call, Endpoint], Mapping[str, Any]] = lambda call, _endpoint: plainly(call),
+        prices: Mapping[str, tuple[float, float]] | None = None,
         single: Container[str] = (),
         on_away: Callable[[Endpoint], Awaitable[None]] | None = None,
+        say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.limits = limits or Limits()
         self.journal = journal
@@ -134,18 +141,20 @@ class Scheduler:
         """What happened, by kind: stored, replies, malformed, and every fault by its reason."""
         self._named = endpoints if isinstance(endpoints, Mapping) else {"": endpoints}
         self._dress = dress
+        self._prices = prices or {}
         self._single = single
         self._on_away = on_away
+        self._say = say
         self._asked: dict[bytes, asyncio.Event] = {}
         """Calls that are being answered, by key."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self.slots = Slots(self.limits, self.spent)
+        self.slots = Slots(self.limits, self.spent, max((max(both) for both in self._prices.values()), default=0.0))
         self.watch = Watch(self.limits)
         self.stations = Stations(
-            self._named, self.client, self.slots, self.counts, self._question, self._on_away
-        )  # fmt: skip
+            self._named, self.client, self.slots, self.counts, self._question, self._on_away, self._say
+        )
         await self.client.__aenter__()
         self._tasks = [asyncio.create_task(self.watch.keep())]
         if self.limits.gauges:
@@ -208,7 +217,9 @@ class Scheduler:
             self.counts["stored"] += 1
             return read_completion(stored)
         if not self.stations.of(call.model):
-            raise Unanswered(stored[len(_NONE) :].decode() if stored else NOT_STORED)
+            if stored is None:
+                raise NotStored(NOT_STORED)
+            raise Unanswered(stored[len(_NONE) :].decode())
         self._asked[key] = asyncio.Event()
         try:
             return await self._fetch(call, key, rank)
@@ -248,11 +259,9 @@ class Scheduler:
         self.slots.halt(why)
 
     async def _fetch(self, call: Call, key: bytes, rank: int) -> Completion:
-        body = {name: value for name, value in self._dress(call).items() if name != "index"}
-        if self.limits.stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        payload = orjson.dumps(body)
-        needs = len(payload) + int(call.body.get("max_tokens") or 0) * int(call.body.get("n") or 1)
+        payloads: dict[Endpoint, bytes] = {}
+        written = self._payload(call, self.stations.of(call.model)[0].endpoint, payloads)
+        needs = len(written) // _BYTES_A_TOKEN + int(call.body.get("max_tokens") or 0) * int(call.body.get("n") or 1)
         tally = _Tally(self._loop.time())
         while True:
             await self.slots.take(rank, needs)
@@ -263,6 +272,7 @@ class Scheduler:
                 continue
             sent, used = True, 0
             try:
+                payload = self._payload(call, station.endpoint, payloads)
                 completion = await self._send(station, call, key, payload)
                 station.faults, station.refusals, station.replied = 0, 0, self._loop.time()
                 self.slots.pace.answered()
@@ -278,6 +288,15 @@ class Scheduler:
             if not lost:
                 asked = min(wait or 0.0, _LONGEST_WAIT) * random.uniform(1.0, 1.1)
                 await self.slots.pause(max(asked, backoff(tally.all)) if tally.busies > 1 or not wait else asked)
+
+    def _payload(self, call: Call, endpoint: Endpoint, made: dict[Endpoint, bytes]) -> bytes:
+        """The body of a request to a server; made once."""
+        if endpoint not in made:
+            body = {name: value for name, value in self._dress(call, endpoint).items() if name != "index"}
+            if self.limits.stream:
+                body |= {"stream": True, "stream_options": {"include_usage": True}}
+            made[endpoint] = orjson.dumps(body)
+        return made[endpoint]
 
     def _failed(self, station: Station, model: str, trouble: Trouble, tally: _Tally) -> bool:
         """Count a fault, and find out whose it is.
@@ -308,16 +327,16 @@ class Scheduler:
         return False
 
     async def _send(self, station: Station, call: Call, key: bytes, payload: bytes) -> Completion:
-        station.in_flight += 1
-        try:
-            with self.watch.flight() as flight:
+        with self.watch.flight() as flight:
+            station.flights.add(flight)
+            try:
                 heard = partial(self.watch.heard, flight) if self.limits.stream else None
                 async with flight.scope:
                     reply = await self.client.post(station.endpoint, CHAT, payload, heard)
-        except TimeoutError:
-            raise Trouble("no reply in time") from None
-        finally:
-            station.in_flight -= 1
+            except TimeoutError:
+                raise Trouble("no reply in time") from None
+            finally:
+                station.flights.discard(flight)
         try:
             completion = read_completion(reply)
         except ValueError as error:
@@ -326,9 +345,19 @@ class Scheduler:
         tokens = (completion.prompt_tokens, completion.completion_tokens)
         self.spent.prompt_tokens += tokens[0]
         self.spent.completion_tokens += tokens[1]
+        prices = self._prices.get(call.model, (0.0, 0.0))
+        self.spent.dollars += (tokens[0] * prices[0] + tokens[1] * prices[1]) / 1e6
         self.counts["replies"] += 1
         self.journal.keep(key, call.model, tokens, reply)
         return completion
+
+    def abandon(self, endpoint: Endpoint) -> None:
+        """Wait no more for what a server was asked: it is gone. The calls are asked again as after any broken one."""
+        for station in self.stations.all:
+            if station.endpoint is endpoint:
+                for flight in station.flights:
+                    with contextlib.suppress(RuntimeError):  # it is ending already
+                        flight.scope.reschedule(self._loop.time())
 
     async def _observe(self) -> None:
         """Follow the gauges of the servers; those that tell nothing are left to AIMD."""

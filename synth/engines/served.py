@@ -18,12 +18,13 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from synth.claims import Claims, inputs_told
-from synth.config import Config
+from synth.config import Config, Mixture
 from synth.engines.calls import Call, Choice, Completion, Malformed
 from synth.engines.engine import Former, Reply, Task
 from synth.engines.grounded import Grounded
 from synth.engines.parse import Cited, Written, WrittenStep, read_json, read_sections, read_unsupported
 from synth.engines.scheduler import Scheduler
+from synth.errors import UsageError
 from synth.plan import Plan, kind_of
 from synth.profiles import Profile
 from synth.prompts import Prompts
@@ -36,7 +37,12 @@ _SMALL = 1024
 """Tokens of a small structured reply, at most."""
 _LONG = 4096
 """Tokens of a long reply, where neither the configuration nor the profile says."""
+_MORE: tuple[Conditioning, ...] = ("none", "evidence", "answer")
+"""What a writer may be shown, from less to more."""
 _SHORT_WORDS = 12
+NOT_STATED = "not stated"
+"""The revision of a model of which none is known."""
+_MARK = "statement-that-is-looked-for"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _AGED = re.compile(r"\d+-year-old \w+")
 _DENIAL = re.compile(r"[^.?!]*\b(?:There is no|has no)\b[^.?!]*[.?!]")
@@ -86,6 +92,8 @@ class Writer(NamedTuple):
     """The id that its server knows it by."""
     revision: str
     profile: Profile
+    answers_as: str = ""
+    """As what its server answers, where that is all that is known of the revision; see `Capabilities`."""
 
 
 class Served:
@@ -106,9 +114,35 @@ class Served:
         self.system = self.prompts.render("served/system.j2", {}).strip()
         styles = self.prompts.path("served/styles.j2").read_text(encoding="utf-8").splitlines()
         self.styles = tuple(line.strip() for line in styles if line.strip() and not line.startswith("{#"))
-        self.shows = config.served.conditioning != "none" and "statements" in self.prompts.names_used(
-            "served/reasoning.j2"
+        self.shown = {name: self._shown(name) for name in ("reasoning", "revision")}
+        """What a writer sees of what is known, by the template that it is asked with."""
+
+    def _shown(self, template: str) -> Conditioning:
+        """What reaches a writer by what a template makes of it, whatever the configuration allows."""
+        allowed = self.config.served.conditioning
+        if allowed == "answer" and self._tells(template, {"answer": _MARK}):
+            return "answer"
+        return (
+            "evidence"
+            if allowed != "none" and self._tells(template, {"statements": [Statement("e1", _MARK)]})
+            else "none"
         )
+
+    def _tells(self, template: str, shown: Mapping[str, Any]) -> bool:
+        finding = Finding(check="", reason="", place="")
+        fields: dict[str, Any] = {
+            "topic": "", "question": "", "options": {"A": "", "B": ""}, "statements": [], "native": False,
+            "answer": None, "former": "", "findings": (finding,), "response": "", "steps": ("",),
+            "points": ({"step": 0, "problem": "", "mend": ""},), **shown,
+        }  # fmt: skip
+        try:
+            texts = (
+                self.prompts.render(f"served/{template}.j2", {**fields, "genre": genre})
+                for genre in Mixture.model_fields
+            )
+            return any(_MARK in text for text in texts)
+        except UsageError:
+            return True  # a template of a user's own that wants more than this: rather too much said than too little
 
     def mends(self, finding: Finding) -> bool:
         """A model is shown whatever was found."""
@@ -116,7 +150,9 @@ class Served:
 
     def generator(self, writer: int) -> Generator:
         """The model, its licence, and the templates that it was asked with."""
-        model, revision, profile = self.writers[writer]
+        model, revision, profile, answers_as = self.writers[writer]
+        if revision == NOT_STATED and answers_as:
+            revision = answers_as
         other = "" if self.prompts is self.claims.prompts else f" asked with {self.prompts.hash}"
         return Generator(
             engine=self.config.engine, model=model, revision=revision, license=profile.license,
@@ -125,10 +161,8 @@ class Served:
 
     @property
     def conditioning(self) -> Conditioning:
-        """What the writer of the reasoning is shown, by what its template is given."""
-        if self.config.served.conditioning == "answer" and "answer" in self.prompts.names_used("served/reasoning.j2"):
-            return "answer"
-        return "evidence" if self.shows else "none"
+        """What the writer of the reasoning is shown."""
+        return self.shown["reasoning"]
 
     async def word(self, task: Task) -> Reply:
         """Have the question rewritten and argued for; or mend a former wording."""
@@ -136,12 +170,13 @@ class Served:
         asked = _Asked(self, task)
         if former is None or any(_in_question(finding) for finding in former.findings):
             question = await asked.question(former)
-            written = await asked.reasoning(question)
+            written, seen = await asked.reasoning(question), self.shown["reasoning"]
         else:
             question = former.question
             written = await asked.revision(former)
+            seen = max(self.shown.values(), key=_MORE.index)
         steps = tuple(asked.step(step) for step in written.steps)
-        return Reply(question, steps, written.response, "served", self.conditioning)
+        return Reply(question, steps, written.response, "served", seen)
 
 
 class _Asked:
@@ -152,7 +187,7 @@ class _Asked:
         self.writer = engine.writers[task.writer]
         self.profile = self.writer.profile
         self.evidence = {item.id: item for item in task.plan.evidence}
-        shown = task.plan.evidence if engine.shows else ()
+        shown = task.plan.evidence if set(engine.shown.values()) != {"none"} else ()
         self.statements = statements_of(shown, engine.claims, Random(task.first))
         self.options = dict(zip("ABCDEFGH", task.plan.options, strict=False))
 
@@ -186,7 +221,7 @@ class _Asked:
 
     async def reasoning(self, question: str) -> Written:
         """The chain and the answer."""
-        told = self.plan.answer.text if self.engine.conditioning == "answer" else None
+        told = self.plan.answer.text if self.engine.shown["reasoning"] == "answer" else None
         return await self._long("reasoning", question, {"answer": told})
 
     async def revision(self, former: Former) -> Written:
@@ -205,13 +240,14 @@ class _Asked:
         )
 
     async def _long(self, template: str, question: str, more: Mapping[str, Any]) -> Written:
+        statements = self.statements if self.engine.shown[template] != "none" else []
         call = self._call(template, {
             "genre": self.plan.genre, "topic": self.plan.topic, "question": question, "options": self.options,
-            "statements": self.statements, "native": self.profile.reasoning == "native", **more,
+            "statements": statements, "native": self.profile.reasoning == "native", **more,
         })  # fmt: skip
 
         def accept(choice: Choice) -> Written:
-            if not self.statements:
+            if not statements:
                 return self._linked(read_unsupported(choice))
             written = read_sections(choice)
             for step in written.steps:

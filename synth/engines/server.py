@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +35,8 @@ _LOOK, _TELL = 0.5, 5.0
 """Seconds between two looks at a server that starts, and between two lines about it."""
 _POINTER = 1024
 """Bytes that a Git LFS pointer stays under."""
+_MISSED = range(3, 1_000_000, 20)
+"""Looks in a row at which nobody took a connection, and at which that is told."""
 _HANGS = 30.0
 """Seconds after which a server that runs and does not answer counts as ended."""
 
@@ -70,6 +72,7 @@ class OwnedServer:
         python: interpreter that has vLLM (default: see `vllm_python`).
         host: address to listen on.
         port: to listen on (default: a free one).
+        hidden: names of environment variables that hold secrets; those that end in _API_KEY are kept from it anyway.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class OwnedServer:
         python: Path | None = None,
         host: str = "127.0.0.1",
         port: int | None = None,
+        hidden: Iterable[str] = (),
     ) -> None:
         self.model = _expanded(model)
         self.served_name = served_name or model
@@ -95,6 +99,7 @@ class OwnedServer:
         self.base_url = f"http://{host}:{self.address[1]}/v1"
         self._flags = tuple(flags)
         self._gpu = gpu
+        self._hidden = frozenset(hidden)
         self._python = python
         self._guard: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -135,6 +140,22 @@ class OwnedServer:
         except BaseException:
             await self.stop()
             raise
+
+    async def watch(self, ended: Callable[[], None]) -> None:
+        """Look at the server, and tell when it has ended.
+
+        What was asked of one that shuts down, or whose guard was killed, would wait for its time limit.
+        """
+        async with _session() as session:
+            missed = 0
+            while True:
+                await asyncio.sleep(_LOOK)
+                if self._reviving.locked():
+                    missed = 0
+                    continue
+                missed = 0 if self.alive and await self._listens(session) else missed + 1
+                if missed in _MISSED:
+                    ended()
 
     async def revive(self, say: Say) -> bool:
         """Start a server that ended once more, on the same port; many may ask at a time.
@@ -188,7 +209,7 @@ class OwnedServer:
         for flag in _OURS:
             if flag in named:
                 raise UsageError(f"{flag}: not a flag for vLLM here, since the server is synth's own")
-        extra = _cpu_flags(named) if self._gpu is None and not _has_gpu() else []
+        extra = _cpu_flags(named) if self._gpu is None and not has_gpu() else []
         if extra:
             say(f"no GPU here: vLLM runs on the CPU, with {' '.join(extra)}")
         host, port = self.address
@@ -207,7 +228,8 @@ class OwnedServer:
 
     def _environment(self) -> dict[str, str]:
         """Ours without its keys: a server that others reach has no business with them."""
-        kept = {name: value for name, value in os.environ.items() if not name.upper().endswith("_API_KEY")}
+        secret = {name for name in os.environ if name.upper().endswith("_API_KEY")} | self._hidden
+        kept = {name: value for name, value in os.environ.items() if name not in secret}
         kept |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
         if self._gpu is not None:
             ours = [name for name in kept.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
@@ -239,6 +261,16 @@ class OwnedServer:
                     return True
                 await asyncio.sleep(0.1)
         return False
+
+    async def _listens(self, session: aiohttp.ClientSession) -> bool:
+        """Whether somebody takes connections there; one that is too busy to answer does."""
+        try:
+            async with session.get(f"{self.base_url.removesuffix('/v1')}/health") as response:
+                return response.status < 500
+        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
+            return False
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return True
 
     async def _healthy(self, session: aiohttp.ClientSession) -> bool:
         try:
@@ -307,7 +339,8 @@ def _check_model(model: str) -> None:
         raise UsageError(f"{model}: no such model folder")
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that vLLM may use."""
     return bool(shutil.which("nvidia-smi")) or any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/kfd"))
 
 

@@ -19,6 +19,7 @@ _STAGES = (
 )
 """Words of the log, and what they mean; the last of them in the log counts."""
 _PREFIX = re.compile(r"^(\([\w -]+pid=\d+\) *)?((INFO|WARNING|ERROR|CRITICAL) \S+ \S+ \[[^]]*\] *)?")
+_ASIDE = re.compile(r"^(\([\w -]+pid=\d+\) *)?INFO\b")
 _TELLING = re.compile(
     r"([\w.]*(Error|Exception)|\S+: error|the server ended)(:|$)|\S+: (Error while|No module)|Killed$|"
     r".* died unexpectedly"
@@ -64,7 +65,8 @@ def last_words(text: str) -> str:
     >>> last_words("Worker proc VllmWorker-0 died unexpectedly (exit code: -9).\nRuntimeError: cancelled")
     'Worker proc VllmWorker-0 died unexpectedly (exit code: -9).'
     """
-    lines = [line for line in (_PREFIX.sub("", line).strip() for line in text.splitlines()) if line]
+    written = [line for line in text.splitlines() if not _ASIDE.match(line)] or text.splitlines()
+    lines = [line for line in (_PREFIX.sub("", line).strip() for line in written) if line]
     told = []
     for line, after in zip(lines, (*lines[1:], ""), strict=True):
         if _TELLING.match(line) and not line.startswith(_ENDED):

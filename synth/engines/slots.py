@@ -23,10 +23,11 @@ class Slots:
     Args:
         limits: see `Limits`.
         spent: what the run has cost; a slot that is taken counts as a call.
+        price: US dollars that a million tokens cost at most.
     """
 
-    def __init__(self, limits: Limits, spent: Spent) -> None:
-        self.limits, self.spent = limits, spent
+    def __init__(self, limits: Limits, spent: Spent, price: float = 0.0) -> None:
+        self.limits, self.spent, self.price = limits, spent, price
         self.pace = Pace(limits.in_flight, limits.start or limits.in_flight)
         self.in_flight = 0
         self.most = 0
@@ -116,6 +117,11 @@ class Slots:
         limits, spent = self.limits, self.spent
         if limits.max_calls is not None and spent.calls >= limits.max_calls:
             return False
+        if (
+            limits.max_cost is not None
+            and spent.dollars + (self.reserved + tokens) * self.price / 1e6 > limits.max_cost
+        ):
+            return False
         return limits.max_tokens is None or spent.tokens + self.reserved + tokens <= limits.max_tokens
 
     def _admits(self, needs: int) -> bool:
@@ -132,7 +138,9 @@ class Slots:
         if limits.max_calls is not None and self.spent.calls >= limits.max_calls:
             self.halt(StopWork(f"--max-calls {limits.max_calls} is reached"))
         elif self.in_flight == 0:
-            self.halt(StopWork(f"--max-tokens {limits.max_tokens} would be passed by the next call"))
+            over = limits.max_tokens is not None and self.spent.tokens + needs > limits.max_tokens
+            named = f"--max-tokens {limits.max_tokens}" if over else f"serving.max_cost {limits.max_cost}"
+            self.halt(StopWork(f"{named} might be passed by the next call, which may take {needs} tokens"))
         return False
 
     def _tick(self) -> None:

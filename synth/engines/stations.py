@@ -1,7 +1,8 @@
 """The servers of a run: which of them takes a call, and what becomes of one that fails.
 
 A server that nobody listens at, or that brings nothing but faults, is left out; one task looks
-at it until it answers again, and the run stops after `patience`.
+at it until it answers again. If no other server of one of its models is left, the run stops after
+`patience`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import count
 
 from synth.engines.client import Away, Busy, Client, Endpoint, Trouble
 from synth.engines.slots import Slots
+from synth.engines.watch import Flight
 from synth.errors import EndpointError, SynthError
 
 BARREN = 20
@@ -29,7 +31,8 @@ class Station:
     """One server as a run sees it."""
 
     endpoint: Endpoint
-    in_flight: int = 0
+    flights: set[Flight] = field(default_factory=set)
+    """Requests on their way to it."""
     faults: int = 0
     """In a row."""
     refusals: int = 0
@@ -40,6 +43,11 @@ class Station:
     """How often it was looked at for its faults."""
     up: asyncio.Event = field(default_factory=asyncio.Event)
     look: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are on their way to it."""
+        return len(self.flights)
 
 
 class Stations:
@@ -52,6 +60,7 @@ class Stations:
         counts: of what happened; faults with no reply at all end the run.
         question: asks a server of a model something plain; raises `Trouble` if it cannot answer.
         on_away: called for a server that nobody listens at; may revive it.
+        say: is told when a server is left out, and when it is back.
     """
 
     def __init__(
@@ -62,7 +71,9 @@ class Stations:
         counts: Counter[str],
         question: Callable[[Endpoint, str], Awaitable[None]],
         on_away: Callable[[Endpoint], Awaitable[None]] | None,
+        say: Callable[[str], None],
     ) -> None:
+        self._say = say
         self._client, self._slots, self._counts = client, slots, counts
         self._question, self._on_away = question, on_away
         self._loop = asyncio.get_running_loop()
@@ -103,16 +114,27 @@ class Stations:
 
     async def _look(self, station: Station, model: str, fault: str) -> None:
         """Wait for a server to come back; stop the run if it does not."""
+        what = f"nothing but faults ({fault})" if fault else "nobody answers there"
+        self._say(f"{station.endpoint}: {what}; asked no more until it is back")
         try:
             await self._until_well(station, model, fault)
         except SynthError as error:
-            self._slots.halt(error)
+            if self._needed(station):
+                self._slots.halt(error)
+            else:
+                self._say(f"{station.endpoint}: left out for good: {error}")
             return
         except Exception as error:  # nobody else would ever end the wait
             self._slots.halt(EndpointError(f"{station.endpoint}: {type(error).__name__} while it was looked at"))
             raise
         station.faults, station.replied = 0, self._loop.time()
         station.up.set()
+        self._say(f"{station.endpoint}: it is back")
+
+    def _needed(self, station: Station) -> bool:
+        """Whether a model would be left without a server."""
+        mine = [stations for stations in self._of.values() if station in stations]
+        return any(not any(other.up.is_set() for other in stations) for stations in mine)
 
     async def _until_well(self, station: Station, model: str, fault: str) -> None:
         """Look at a server until it answers: a plain question, if faults came from it.
@@ -121,7 +143,7 @@ class Stations:
             EndpointError: it does not, or answers nothing else.
         """
         endpoint, began = station.endpoint, self._loop.time()
-        if station.looks and station.faults >= BARREN and not self._counts["replies"]:
+        if station.looks and station.faults >= BARREN and not self._counts["replies"] and self._needed(station):
             raise EndpointError(f"{endpoint}: every request failed ({fault})")
         station.looks += bool(fault)
         revive, pause = self._on_away, _LOOK if fault else 0.0
@@ -140,11 +162,15 @@ class Stations:
             except (Trouble, TimeoutError) as trouble:
                 said = str(trouble) or "no answer"
                 pause = max(pause, getattr(trouble, "wait", None) or 0.0)
-                if fault and not (tries or self._counts["replies"] or isinstance(trouble, Busy)):
+                if (
+                    fault
+                    and self._needed(station)
+                    and not (tries or self._counts["replies"] or isinstance(trouble, Busy))
+                ):
                     raise EndpointError(f"{endpoint}: every request failed ({said})") from None
             if station.replied > began:
                 return  # it only had no time for the question
-            if self._loop.time() - began > self._slots.limits.patience:
+            if self._loop.time() - began > self._slots.limits.patience and self._needed(station):
                 raise EndpointError(f"{endpoint}: {said}; what was finished is kept, the same command goes on")
 
     async def _greeting(self, endpoint: Endpoint) -> None:

@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from synth.errors import StopWork
+from synth.errors import EndpointError, StopWork
 from synth.pipeline import Pipeline
 from synth.plan import Spot
 from synth.sample import Sample
 from synth.store import Memory
 
+T = TypeVar("T")
 _AT_HAND = 1000
 """Finished samples kept in memory until their turn."""
+_GRACE = 60.0
+"""Seconds for what is in flight, and paid for, once a server has failed the run."""
 _AT_ONCE = 8
 """Seeds launched before the requests of those before them may go out."""
 
@@ -34,6 +37,26 @@ class Shelf(Protocol):
     def take_ahead(self, index: int) -> Sample:
         """Take it back."""
         ...
+
+
+def _laid(sample: Sample, place: int, pipeline: Pipeline, shelf: Shelf, ready: int) -> Sample | None:
+    """A sample that is kept in memory until its turn; None if it was laid aside.
+
+    A shelf keeps rows, not the plans by which the gate rewords them where no model has to be waited for.
+    """
+    if not pipeline.draft.engine.waits or ready < _AT_HAND:
+        return sample
+    shelf.put_ahead(place, sample)
+    return None
+
+
+async def _next(queue: asyncio.Queue[T], until: float | None) -> T | None:
+    """The next of a queue; None if nothing comes until then."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await queue.get()
+    except TimeoutError:
+        return None
 
 
 async def execute(
@@ -59,13 +82,15 @@ async def execute(
 
     Raises:
         StopWork: a limit ended the run, and everything that was on its way has come in.
+        EndpointError: so did a server; what was on its way was given some time to come in.
     """
     done: asyncio.Queue[tuple[int, asyncio.Task[Sample]]] = asyncio.Queue()
     flying: set[asyncio.Task[Sample]] = set()
     ready: dict[int, Sample | None] = {}
     waiting = iter(spots)
     turn: int | None = None
-    stopped: StopWork | None = None
+    stopped: StopWork | EndpointError | None = None
+    until: float | None = None
 
     async def launch() -> None:
         nonlocal turn
@@ -83,18 +108,18 @@ async def execute(
     try:
         await launch()
         while flying:
-            place, task = await done.get()
+            if (came := await _next(done, until)) is None:
+                break
+            place, task = came
             flying.discard(task)
             try:
                 sample = task.result()
-            except StopWork as stop:
-                stopped = stop
+            except (StopWork, EndpointError) as stop:
+                stopped = stopped or stop
+                if until is None and isinstance(stop, EndpointError):
+                    until = asyncio.get_running_loop().time() + _GRACE
                 continue
-            # a shelf keeps rows, not the plans that the gate rewords them by where no model has to be waited for
-            aside = pipeline.draft.engine.waits and place != turn and len(ready) >= _AT_HAND
-            ready[place] = None if aside else sample
-            if aside:
-                shelf.put_ahead(place, sample)
+            ready[place] = sample if place == turn else _laid(sample, place, pipeline, shelf, len(ready))
             await launch()
             while turn in ready and not over():
                 sample = ready.pop(turn) or shelf.take_ahead(turn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,13 @@ class Exported(NamedTuple):
 
 
 def export(
-    rows: Iterable[Sample], format: str, out: Path, *, think: str = "tags", include_flagged: bool = False
+    rows: Iterable[Sample],
+    format: str,
+    out: Path,
+    *,
+    think: str = "tags",
+    include_flagged: bool = False,
+    obligations: Mapping[str, str] | None = None,
 ) -> Exported:
     """Write rows in a trainer's format.
 
@@ -52,6 +58,7 @@ def export(
         think: 'tags' puts the reasoning into <think> tags before the response, 'field' into a
             field of its own.
         include_flagged: keep rows that carry flags.
+        obligations: what licences ask, by their names, besides those of the bundled profiles.
 
     Raises:
         UsageError: an unknown format, or a place that cannot be written to.
@@ -73,7 +80,9 @@ def export(
     if not out.is_file():
         return Exported(out, None, len(kept), dict(left_out))
     card = out.with_name(f"{out.stem}.card.md")
-    write_whole(card, [_card(kept, format, think, out.name, left_out).encode()])
+    asked = {row.generator.license for row in kept}
+    told = {(obligations or {}).get(license) or obligations_of(license) for license in asked} - {""}
+    write_whole(card, [_card(kept, format, think, out.name, left_out, sorted(told)).encode()])
     return Exported(out, card, len(kept), dict(left_out))
 
 
@@ -89,7 +98,9 @@ def _exportable(rows: Iterable[Sample], left_out: Counter[str], include_flagged:
             yield sample
 
 
-def _card(rows: list[Sample], format: str, think: str, name: str, left_out: Counter[str]) -> str:
+def _card(
+    rows: list[Sample], format: str, think: str, name: str, left_out: Counter[str], obligations: list[str]
+) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=False,
@@ -114,6 +125,6 @@ def _card(rows: list[Sample], format: str, think: str, name: str, left_out: Coun
         lineage=sorted({(item.source, item.version, item.license) for row in rows for item in row.lineage}),
         graphs=sorted({row.seed.graph for row in rows}),
         median=words[len(words) // 2],
-        obligations=sorted({text for row in rows if (text := obligations_of(row.generator.license))}),
+        obligations=obligations,
         caveat=CAVEAT,
     )

@@ -8,6 +8,7 @@ the reviser is told the finding, never the answer.
 from __future__ import annotations
 
 from synth.engines.engine import Former
+from synth.errors import NotStored, Unanswered
 from synth.plan import Directive
 from synth.sample import Attempt, Finding, Sample
 from synth.steps.check import Check
@@ -45,8 +46,13 @@ class Reflect:
         if directive.kind == "reword":
             findings = sample.verdict.findings or (finding,)
             former = Former(sample.question, sample.steps, sample.response, findings)
-        revision = await self.check(await self.draft(origin.spot, (*origin.directives, directive), former))
-        kept, why = _gate(sample, revision, finding)
+        try:
+            revision = await self.check(await self.draft(origin.spot, (*origin.directives, directive), former))
+            kept, why = _gate(sample, revision, finding)
+        except NotStored:
+            raise
+        except Unanswered as unanswered:
+            revision, kept, why = sample, False, f"no revision: {unanswered}"
         attempt = Attempt(round=len(sample.attempts) + 1, finding=finding, kept=kept, why=why)
         base = revision if kept else sample
         plan = base.plan if kept else origin._replace(directives=(*origin.directives, directive))

@@ -109,6 +109,11 @@ def dosing(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | 
     return found
 
 
+def chatty(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
+    """As `answer`, but a critic that is asked for JSON talks."""
+    return {"content": "Well, well."} if "</reasoning>" in _prompt(request) else answer(request, key, attempt)
+
+
 def unhurried(request: dict[str, Any], key: str, attempt: int) -> dict[str, Any] | None:
     """As `answer`, but whoever asks for reasoning waits for half a minute."""
     found = answer(request, key, attempt)
@@ -182,13 +187,13 @@ def adds_up(folder: Path, asked: int) -> None:
     pending = funnel["steps"][0]["pending"]
     assert entering == funnel["accepted"]
     assert funnel["accepted"] + sum(ended.values()) + pending == asked
-    assert funnel["seeds"] == asked - pending
+    assert funnel["samples"] == asked - pending
     accepted, rejected = (rows(folder, name) for name in FILES[:2])
     assert len(accepted) == funnel["accepted"]
     assert all(row["verdict"]["status"] == "accepted" for row in accepted)
     assert {kind: sum(row["verdict"]["status"] == kind for row in rejected) for kind in ended} == ended
     assert all(row["verdict"]["reason"] for row in rejected)
-    assert len(accepted) + len(rejected) == funnel["seeds"]
+    assert len(accepted) + len(rejected) == funnel["samples"]
 
 
 def rows(folder: Path, name: str = "accepted.jsonl") -> list[dict[str, Any]]:

@@ -268,7 +268,7 @@ def test_what_a_status_means(status: int, kind: type, stream: bool) -> None:
 @pytest.mark.parametrize(
     ("header", "wait"),
     [("3", 3.0), ("0.5", 0.5), ("0", 0.0), ("-2", 0.0), ("soon", None), ("inf", None), ("nan", None), ("", None),
-     ("Sat, 21 Nov 2026 07:28:00 GMT", None)],
+     ("Fri, 21 Nov 2025 07:28:00 GMT", 0.0), ("Wed, 21 Oct 2099 07:28:00 GMT", None), ("Wed, 21 Oct 2099", None)],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(status: int, header: str, wait: float | None) -> None:

@@ -21,7 +21,7 @@ from synth.engines.limits import Limits, Spent
 from synth.engines.pace import Gauges, Pace
 from synth.engines.parse import read_json
 from synth.engines.scheduler import NOT_STORED, Scheduler
-from synth.errors import EndpointError, NoSpaceError, StopWork, Unanswered
+from synth.errors import EndpointError, NoSpaceError, NotStored, StopWork, Unanswered
 from synth.store import DATABASE, Store
 from tests.served.scripted import Scripted
 from tests.served.scripted_options import FAULTS
@@ -868,7 +868,7 @@ def test_no_more_tokens_than_allowed_over_all_attempts(before: int) -> None:
 
 def test_what_is_in_flight_is_reckoned_at_its_most() -> None:
     async def main() -> None:
-        scheduler, wire = wired(max_tokens=1500)
+        scheduler, wire = wired(max_tokens=1100)
         async with scheduler:
             tasks = [start(scheduler, row, max_tokens=500) for row in range(3)]
             for number in range(3):
@@ -1171,7 +1171,7 @@ def test_offline_only_stored_replies_count(server: Scripted) -> None:
     run(answers(server, 3, journal=journal))
     got = run(answers([], 5, journal=journal))
     right(got[:3], 3)
-    assert [(type(one), str(one)) for one in got[3:]] == [(Unanswered, NOT_STORED)] * 2
+    assert [(type(one), str(one)) for one in got[3:]] == [(NotStored, NOT_STORED)] * 2
     assert len(journal.replies) == 3  # that nothing was stored is not stored
 
 

@@ -121,7 +121,7 @@ def test_a_server_that_dies_says_why_and_leaves_nothing(fake: Path, model: str, 
 def test_patience_ends(fake: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TELL", 0.5)
     told: dict[str, int] = {}
-    monkeypatch.setattr(module, "_has_gpu", lambda: True)
+    monkeypatch.setattr(module, "has_gpu", lambda: True)
 
     async def life() -> None:
         server = OwnedServer(model, ["--hang"], log=tmp_path / "vllm.log", python=fake)
@@ -216,7 +216,7 @@ def test_its_environment_holds_no_key_and_one_gpu(
 
 
 def test_on_a_cpu_it_takes_little(fake: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_has_gpu", lambda: False)
+    monkeypatch.setattr(module, "has_gpu", lambda: False)
     told: list[str] = []
 
     def command(flags: list[str], gpu: int | None = None) -> list[str]:

@@ -87,9 +87,14 @@ def found(url: str, tiny_model: Path) -> Capabilities:
 def ask(url: str, found: Capabilities) -> Callable[..., list[Any]]:
     """Asks calls all at once, each with its own journal entry; an unanswered one gives its error."""
 
+    def dress(call: Call, _endpoint: Endpoint) -> dict[str, Any]:
+        return found.dress(call)
+
     def asked(*calls: Call, **limits: Any) -> list[Any]:
         async def all_of_them() -> list[Any]:
-            async with Scheduler([Endpoint(url)], Memory(), Limits(**limits), dress=found.dress) as scheduler:
+            async with Scheduler(
+                [Endpoint(url)], Memory(), Limits(**limits), dress=lambda call, _: found.dress(call)
+            ) as scheduler:
                 work = (scheduler.complete(call, rank) for rank, call in enumerate(calls))
                 return await asyncio.gather(*work, return_exceptions=True)
 
@@ -241,7 +246,7 @@ def watched(url: str, found: Capabilities, calls: list[Call], start: int) -> tup
 
     async def asked() -> list[Completion]:
         limits = Limits(in_flight=64, start=start, gauges=True)
-        async with Scheduler([Endpoint(url)], Memory(), limits, dress=found.dress) as scheduler:
+        async with Scheduler([Endpoint(url)], Memory(), limits, dress=lambda call, _: found.dress(call)) as scheduler:
             observe = scheduler.slots.pace.observe
 
             def look(gauges: Gauges, in_flight: int) -> None:
