@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from synth.cli import graphs
 from synth.config import Config
 from synth.errors import NotBuiltError, UsageError
 from synth.prompts import load_prompts
@@ -19,6 +20,8 @@ _NAMED = 12
 
 def info(arguments: argparse.Namespace) -> int:
     """What a graph holds, on what terms, and what can be made of it by genre."""
+    if graphs.is_built(arguments.graph):
+        return graphs.info(arguments.graph)
     knowledge = open_named(arguments.graph)
     graph, tables = knowledge.graph, knowledge.tables
     print(f"graph {knowledge.name}: {len(graph.nodes):,} nodes, {len(graph.edges):,} edges\n")
@@ -47,6 +50,10 @@ def ask(arguments: argparse.Namespace) -> int:
     """What a graph says of an entity, sentence by sentence, with source and licence."""
     if arguments.html:
         raise NotBuiltError("kg ask --html: not in this version")
+    if graphs.is_built(arguments.graph):
+        return graphs.ask(arguments)
+    if arguments.to is not None:
+        raise NotBuiltError("kg ask with two names: on graphs that `synth kg build` made")
     knowledge = open_named(arguments.graph)
     nodes = knowledge.graph.find(arguments.entity)
     if not nodes:

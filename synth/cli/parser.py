@@ -224,10 +224,31 @@ def _kg(commands: Any) -> None:
     ask = _command(actions, "ask", "what a graph says of an entity", 'synth kg ask bundled "measles"', "kg:ask")
     ask.add_argument("graph", metavar="G", help="a built graph, or the word bundled")
     ask.add_argument("entity", help="name, synonym or id")
+    ask.add_argument("to", nargs="?", help="another one: the shortest paths between the two (built graphs)")
     ask.add_argument("--html", action="store_true", help=argparse.SUPPRESS)
-    for name, what in (("build", "build a graph from sources"), ("walk", "draw subgraphs")):
-        later = actions.add_parser(name, help=f"{what} (not in this version)", add_help=False)
-        later.set_defaults(run=_not_built(f"kg {name}"), later=True)
+    build = _command(
+        actions, "build", "build a graph from sources of any kind",
+        "synth kg build hp.obo.gz phenotype.hpoa.gz --out hpo", "graphs:build",
+    )  # fmt: skip
+    build.add_argument("source", nargs="+", type=Path, metavar="SOURCE", help="files, folders, or a YAML mapping file")
+    build.add_argument("--out", type=Path, required=True, metavar="G", help="folder of the graph")
+    for name, what in (("name", "what the source is called"), ("version", "its version"), ("license", "its licence")):
+        build.add_argument(f"--{name}", help=f"{what}, in place of what it says itself")
+    walk = _command(
+        actions, "walk", "draw random walks on a built graph",
+        'synth kg walk hpo -n 5 --path "Disease -has_phenotype> Phenotype <has_phenotype- Disease"', "graphs:walk",
+    )  # fmt: skip
+    walk.add_argument("graph", metavar="G", help="a built graph")
+    walk.add_argument("-n", type=int, required=True, metavar="N", help="walks to draw")
+    walk.add_argument("--path", metavar="METAPATH", help="types and relations to go along (default: anything)")
+    walk.add_argument("--length", type=int, default=4, metavar="N", help="steps, where no path is given (default: 4)")
+    walk.add_argument(
+        "--weights", choices=("even", "long_tail", "hub_damped", "exact"), default="even",
+        help="what makes a step likelier; exact: every walk of the path as likely as any other (default: even)",
+    )  # fmt: skip
+    walk.add_argument("--no-repeat", dest="repeats", action="store_false", help="never come back to a node")
+    walk.add_argument("--random-seed", type=int, default=0, metavar="N", help="same number, same walks (default: 0)")
+    walk.add_argument("--out", type=Path, metavar="FILE.npy", help="node numbers as an array, instead of lines of JSON")
 
 
 def _clean(commands: Any) -> None:
