@@ -80,6 +80,8 @@ COLUMNS = {
 GOALS = {
     ("slow1k", "/raw"): 1.05,
     ("lat", "/raw"): 1.05,
+    ("slow1k", "/aiohttp"): 1.0,
+    ("lat", "/aiohttp"): 1.0,
     ("faults", "/raw"): 1.1,
     ("lat", "cpu_ms/req"): 0.45,
     ("slow1k", "cpu_ms/req"): 0.45,
@@ -90,6 +92,7 @@ GOALS = {
     **{("crash", column): 0 for column in ("lost", "dup", "corrupt", "mismatched")},
 }
 """The most that a column of our row may be."""
+LEAST = {("slow1k", "ideal/span"): 0.95, ("lat", "ideal/span"): 0.95}
 Cells = dict[str, Any]
 
 
@@ -250,11 +253,20 @@ def goals(scenario: str, row: Cells) -> None:
         if name == scenario and value is not None:
             verdict = "met" if value <= most else "MISSED"
             print(f"{scenario}: {column} {_text(value)}, at most {_text(most)}: {verdict}")
+    for (name, column), least in LEAST.items():
+        if name == scenario:
+            verdict = "met" if row[column] >= least else "MISSED"
+            print(f"{scenario}: {column} {_text(row[column])}, at least {_text(least)}: {verdict}")
     if scenario == "faults":
         fewest = row["rows"] + row["lost"] + sum(times for kind, times in row["faults"].items() if kind != "slow")
         print(f"{scenario}: requests {row['requests']}, the fewest possible {fewest}")
     if scenario == "crash":
-        print(f"{scenario}: repeated {row['repeated']}, in flight at the {row['kills']} kills {row['in_flight']}")
+        verdict = "met" if row["repeated"] <= row["in_flight"] and row["same"] else "MISSED"
+        print(
+            f"{scenario}: repeated {row['repeated']}, in flight at the {row['kills']} kills {row['in_flight']}; ",
+            end="",
+        )
+        print(f"the same in the end: {row['same']}: {verdict}")
 
 
 def main() -> None:

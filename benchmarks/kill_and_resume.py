@@ -91,6 +91,8 @@ def main() -> None:
             latency=arguments.latency, longest=arguments.longest, draw=random.Random(arguments.seed),
         )  # fmt: skip
     report(outcome)
+    if len(outcome.kills) < arguments.kills:
+        sys.exit(f"only {len(outcome.kills)} of {arguments.kills} kills: give a larger -n")
     sys.exit(not outcome.sound)
 
 

@@ -5,7 +5,7 @@ at the end, so neither the order of files nor that of lines changes anything:
 
 - a node is its (type, id); every source may name it, and may add synonyms;
 - ids that were merged or replaced lead to those that stand (`alias`);
-- a statement whose end is nowhere to be found is dropped, and counted with its reason.
+- a node that statements alone speak of has its id for a name; what readers leave out is counted with its reason.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from synth_kg.columns import SMALL, Columns, Ints, Relation, Statements, assemble
+from synth_kg.columns import SMALL, Arc, Columns, Ints, Relation, Statements, assemble
 from synth_kg.graph import Key
 
 _EXAMPLES = 5
@@ -89,7 +88,7 @@ class Builder:
         self._named: dict[int, tuple[int, str]] = {}
         """Provisional number -> (source, name)."""
         self._synonyms: dict[int, dict[str, None]] = {}
-        self._aliases: dict[int, int] = {}
+        self._aliases: dict[int, set[int]] = {}
         self._batches: list[tuple[Ints, Ints, Ints, Ints]] = []
         self._single: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
         self._said: list[tuple[tuple[int, int, int, int], dict[str, Any]]] = []
@@ -163,19 +162,25 @@ class Builder:
         return (not one[1], origins[one[0]], one[1]) < (not other[1], origins[other[0]], other[1])
 
     def alias(self, old: Key, new: Key) -> None:
-        """Statements about `old` are about `new`."""
-        self._aliases[self.number(*old)] = self.number(*new)
+        """Statements about `old` are about `new`; of several that it is said to be, the first by (type, id)."""
+        self._aliases.setdefault(self.number(*old), set()).add(self.number(*new))
 
     def edge(self, origin: int, head: int, relation: int, tail: int, /, **said: Any) -> None:
         """State something of two nodes, with what is said beside it (a frequency, a reference)."""
         for column, value in zip(self._single, (head, relation, tail, origin), strict=True):
             column.append(value)
         if said:
-            self._said.append(((head, relation, tail, origin), said))
+            told = {key.lstrip("#") or "said": value for key, value in said.items()}
+            self._said.append(((head, relation, tail, origin), told))
 
     def edges(self, origin: int, heads: Ints, relations: Ints, tails: Ints) -> None:
         """State many things at a time."""
-        self._batches.append((heads, relations, tails, np.full(1, origin, np.uint8)))
+        self._batches.append((heads, relations, tails, np.full(1, origin, np.int32)))
+
+    @property
+    def stated(self) -> int:
+        """How many statements were handed over so far."""
+        return len(self._single[0]) + sum(len(batch[0]) for batch in self._batches)
 
     def drop(self, source: str, reason: str, example: str = "", count: int = 1) -> None:
         """Count something that was left out."""
@@ -228,6 +233,8 @@ class Builder:
         """The final number of each provisional one; the nodes in order; first number of each type; types."""
         names = list(self._types)
         leads = np.arange(len(self._keys), dtype=np.int64)
+        for several in self._aliases.values():
+            self._count("ids", "an id that is said to be several others", len(several) > 1)
         for old in self._aliases:
             leads[old] = self._led(old)
         standing = np.flatnonzero(leads == np.arange(len(leads)))
@@ -245,11 +252,18 @@ class Builder:
         return rank, rows, np.cumsum([0, *(counts[kind] for kind in kinds)]), kinds
 
     def _led(self, old: int) -> int:
-        """Where an id leads in the end; one that leads in a circle stays where it is."""
+        """Where an id leads in the end; of those in a circle the first by (type, id) stands."""
+        names = list(self._types)
+
+        def key(number: int) -> tuple[str, str]:
+            code, ident = self._keys[number]
+            return names[code], ident
+
         seen = [old]
-        while (new := self._aliases.get(seen[-1])) is not None:
+        while found := self._aliases.get(seen[-1]):
+            new = min(found, key=key)
             if new in seen:
-                return min(seen[seen.index(new) :])
+                return min(seen[seen.index(new) :], key=key)
             seen.append(new)
         return seen[-1]
 
@@ -293,8 +307,9 @@ def placed(
     """
     if not said:
         return []
-    arcs = {(arc.relation, arc.negated): code for code, arc in enumerate(columns.arcs) if arc.way != "in"}
-    code_of = np.array([arcs.get((relation.name, relation.negated), -1) for relation in relations])
+    arcs = {arc: code for code, arc in enumerate(columns.arcs)}
+    ways = [Arc(r.name, "out" if r.directed else "both", r.negated) for r in relations]
+    code_of = np.array([arcs.get(way, -1) for way in ways])
     undirected = np.array([not relation.directed for relation in relations], bool)
     heads, relation, tails, sources = np.array([key for key, _ in said], np.int64).T
     turn = undirected[relation] & (heads > tails)
@@ -304,4 +319,4 @@ def placed(
     kinds = table[columns.node_types[tails], code_of[relation]]
     at = columns.find(heads, kinds, tails, sources)
     found = [(int(place), told) for place, (_, told) in zip(at, said, strict=True) if place >= 0]
-    return sorted(found, key=itemgetter(0))
+    return sorted(found, key=lambda one: (one[0], sorted((key, str(value)) for key, value in one[1].items())))

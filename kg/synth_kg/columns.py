@@ -132,6 +132,8 @@ class Columns:
 
     def find(self, nodes: Ints, kinds: Ints, neighbours: Ints, sources: Ints) -> Ints:
         """Positions of entries by node, index into `pairs`, neighbour and source; -1 where there is none."""
+        if not self.entries:
+            return np.full(len(nodes), -1, np.int64)
         sizes = (self.nodes, len(self.pairs), self.nodes, int(max(self.sources.max(initial=0), sources.max())) + 1)
         known: Ints = np.empty(self.entries, np.int64)
         stating = self.sources if len(self.sources) else np.zeros(1, np.uint8)
@@ -189,14 +191,22 @@ def assemble(types: Sequence[str], offsets: Ints, relations: Sequence[Relation],
     n, sources = int(offsets[-1]), int(stated.sources.max(initial=0)) + 1
     heads, codes, tails, stating = _unpacked(_once(n, relations, stated, sources), (n, len(relations), n, sources))
     arcs, along, against = _arcs(relations)
-    node_types = np.repeat(np.arange(len(types), dtype=np.int64) * len(arcs), np.diff(offsets))
-    sizes = (n, len(types) * len(arcs), n, sources)
+    node_types = np.repeat(np.arange(len(types), dtype=np.int32) * len(arcs), np.diff(offsets))
+    ways = node_types[tails] + along[codes], node_types[heads] + against[codes]
+    present = np.zeros(
+        max(1, len(types) * len(arcs)), bool
+    )  # of all pairs few are there, and a key has not room for all
+    for way in ways:
+        present[way] = True
+    number = np.cumsum(present, dtype=np.int32) - 1
+    sizes = (n, max(1, int(present.sum())), n, sources)
     key = np.empty(2 * len(heads), np.int64)
-    _pack(key[: len(heads)], (heads, node_types[tails] + along[codes], tails, stating), sizes)
-    _pack(key[len(heads) :], (tails, node_types[heads] + against[codes], heads, stating), sizes)
-    del heads, codes, tails, stating
+    _pack(key[: len(heads)], (heads, number[ways[0]], tails, stating), sizes)
+    _pack(key[len(heads) :], (tails, number[ways[1]], heads, stating), sizes)
+    del heads, codes, tails, stating, ways
     key.sort()
-    return _columns(tuple(types), arcs, offsets, key, sizes)
+    pairs = np.stack(np.divmod(np.flatnonzero(present), max(1, len(arcs))), axis=1).astype(np.int32)
+    return _columns(tuple(types), arcs, pairs, offsets, key, sizes)
 
 
 def _once(n: int, relations: Sequence[Relation], stated: Statements, sources: int) -> Ints:
@@ -259,7 +269,9 @@ def _unpacked(key: Ints, sizes: Sequence[int]) -> list[Ints]:
     return found[::-1]
 
 
-def _columns(types: tuple[str, ...], arcs: tuple[Arc, ...], offsets: Ints, key: Ints, sizes: Sequence[int]) -> Columns:
+def _columns(
+    types: tuple[str, ...], arcs: tuple[Arc, ...], pairs: Ints, offsets: Ints, key: Ints, sizes: Sequence[int]
+) -> Columns:
     """The columns of packed entries in order; `key` is used up."""
     n, _, _, sources = sizes
     _, pair_bits, neighbour_bits, source_bits = _bits(sizes)
@@ -271,11 +283,11 @@ def _columns(types: tuple[str, ...], arcs: tuple[Arc, ...], offsets: Ints, key: 
     np.not_equal(key[1:], key[:-1], out=fresh[1:])
     begins = np.flatnonzero(fresh)
     grouped = key[begins]
-    present, kinds = np.unique(grouped & (1 << pair_bits) - 1, return_inverse=True)
+    kinds = grouped & (1 << pair_bits) - 1
     first = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(grouped >> pair_bits, minlength=n), out=first[1:])
     return Columns(
-        types, arcs, np.stack(np.divmod(present, max(1, len(arcs))), axis=1).astype(np.int32), offsets,
-        first.astype(np.int32 if len(begins) < SMALL else np.int64), kinds.astype(_width(len(present))),
+        types, arcs, pairs, offsets,
+        first.astype(np.int32 if len(begins) < SMALL else np.int64), kinds.astype(_width(len(pairs))),
         np.append(begins, len(key)).astype(np.int32 if len(key) < SMALL else np.int64), neighbours, stating,
     )  # fmt: skip

@@ -76,6 +76,9 @@ def allowed(columns: Columns, pattern: HopPattern) -> Ints:
         ValueError: the graph has no such type, or no such arc.
     """
     names = [str(arc) for arc in columns.arcs]
+    for name in pattern.arcs:
+        if names.count(name) > 1:
+            raise ValueError(f"'{name}' is a relation of this graph and the denial of another: it cannot be asked for")
     for what, asked, known in (("relation", pattern.arcs, names), ("node type", pattern.types, columns.types)):
         if strange := sorted(asked - set(known)):
             raise ValueError(f"no {what} '{strange[0]}' in this graph; it has {', '.join(sorted(known))}")
@@ -137,13 +140,14 @@ def plan(
         reached.append(here)
     ways: Ints = np.ones(columns.nodes, np.int64)
     hops: list[Hop] = []
-    made: dict[tuple[int, ...], Hop] = {}
+    made: dict[tuple[int, int], Hop] = {}
+    """Steps whose adjacency is the same array, and whose weights are the nodes' own."""
     for pointers, targets in reversed(found):
         if (prune or exact) and not ways.all():
             pointers, targets = _kept(pointers, targets, ways[targets] > 0)  # noqa: PLW2901
         told = ways if exact else weights
-        same = (id(pointers), id(targets), id(told))
-        hops.append(made.get(same) or _hop(pointers, targets, told))
+        same = (id(pointers), id(targets))
+        hops.append(_hop(pointers, targets, told) if exact or same not in made else made[same])
         made[same] = hops[-1]
         ways = _counted(pointers, ways[targets]) if exact else (np.diff(pointers) > 0).astype(np.int64)
     ways[~reached[0]] = 0

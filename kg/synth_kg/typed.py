@@ -32,6 +32,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 NODES, ATTRIBUTES = "nodes.arrow", "attributes.arrow"
 _ENTRY = "#entry"
+_NEEDED = {"graph", "types", "arcs", "sources", "nodes", "entries", "dropped", "files"}
 _CHUNK = 1 << 20
 
 
@@ -188,14 +189,17 @@ class TypedGraph:
     def to_networkx(self, nodes: Sequence[int] | Ints | None = None) -> networkx.MultiDiGraph[Key]:
         """The graph, or the part that some nodes span, by keys; an undirected statement goes both ways.
 
-        Edges have the key `ref` and carry relation, negated, source, version and license.
+        Nodes carry name and synonyms. Edges have the key `ref` and carry relation, negated, source, version, license
+        and what is said beside them.
         """
         import networkx  # noqa: PLC0415  (a quarter of a second that only this needs)
 
         chosen = range(len(self)) if nodes is None else sorted({int(node) for node in nodes if node >= 0})
         within = None if nodes is None else set(chosen)
         graph: networkx.MultiDiGraph[Key] = networkx.MultiDiGraph()
-        graph.add_nodes_from((self.key(node), {"name": self.name(node)}) for node in chosen)
+        graph.add_nodes_from(
+            (self.key(node), {"name": self.name(node), "synonyms": tuple(self.synonyms[node])}) for node in chosen
+        )
         for node in chosen:
             for found in self.around(node):
                 if found.arc.way != "in" and (within is None or found.node in within):
@@ -203,7 +207,7 @@ class TypedGraph:
                     graph.add_edge(
                         self.key(node), self.key(found.node), key=edge.ref, relation=edge.relation,
                         negated=edge.negated, source=edge.source, version=edge.version, license=edge.license,
-                        directed=found.arc.way != "both",
+                        directed=found.arc.way != "both", said=[dict(told) for told in self.said(node, found)],
                     )  # fmt: skip
         return graph
 
@@ -222,6 +226,7 @@ class TypedGraph:
         from pyarrow import feather  # noqa: PLC0415
 
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)  # written last: without it the folder is no graph
         for name in Columns.ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self.columns, name), allow_pickle=False)
         table = pa.table(
@@ -257,7 +262,8 @@ class TypedGraph:
             "dropped": [dropped._asdict() for dropped in self.dropped],
             "files": hashes,
         }  # fmt: skip
-        name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+        named = {key: value for key, value in told.items() if key != "dropped"}
+        name = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]
         return {"format": FORMAT, "graph": name, **told}
 
     @classmethod
@@ -347,6 +353,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         known = told["format"]
+        if known == FORMAT and (lacking := _NEEDED - told.keys()):
+            raise ValueError(f"no {min(lacking)}")
     except FileNotFoundError as error:
         raise NotAGraph(f"{folder}: not a built graph (no {MANIFEST})") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

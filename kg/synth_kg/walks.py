@@ -110,7 +110,9 @@ class Walker:
         if strange := types - set(columns.types):
             raise ValueError(f"no node type '{sorted(strange)[0]}'; there are {', '.join(columns.types)}")
         self.columns, self.seed = columns, seed & _KEY
-        self.tries = 0 if repeats else TRIES
+        self.whole = weights == "exact" and not repeats
+        """Whether walks that come back to a node are drawn anew as a whole: step by step they would not be alike."""
+        self.tries = 0 if repeats or self.whole else TRIES
         self.backend: Backend = backend or ("numba" if find_spec("numba") else "numpy")
         may = np.ones(columns.nodes, bool)
         if types:
@@ -169,7 +171,7 @@ class Walker:
     def _fill(self, out: Ints, ids: Ints, starts: Ints | None) -> None:
         """Fill walks; those that end before their time are begun anew, some times."""
         self._draw(out, ids, starts, self.seed)
-        for again in range(1, RESTARTS if self.tries else 1):
+        for again in range(1, RESTARTS if self.tries or self.whole else 1):
             dead = np.flatnonzero(out[:, -1] < 0)
             if not len(dead):
                 return
@@ -178,6 +180,12 @@ class Walker:
             out[dead] = part
 
     def _draw(self, out: Ints, ids: Ints, starts: Ints | None, key: int) -> None:
+        self._drawn(out, ids, starts, key)
+        if self.whole:
+            ordered = np.sort(out, axis=1)
+            out[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1), 1:] = -1
+
+    def _drawn(self, out: Ints, ids: Ints, starts: Ints | None, key: int) -> None:
         if self.backend == "numba":
             from synth_kg import walks_numba  # noqa: PLC0415  (its import compiles)
 

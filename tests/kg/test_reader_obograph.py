@@ -118,7 +118,7 @@ def built(path: Path, read: Any) -> tuple[Built, set[Any]]:
     """What comes of a file, and where its old ids lead."""
     builder = Builder()
     read(path, builder)
-    aliases = {(builder._keys[old], builder._keys[new]) for old, new in builder._aliases.items()}
+    aliases = {(builder._keys[old], builder._keys[new]) for old, found in builder._aliases.items() for new in found}
     return builder.finish(), aliases
 
 

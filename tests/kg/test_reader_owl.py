@@ -137,7 +137,7 @@ def test_the_real_file_is_the_same_as_in_obo(shared: Path) -> None:
     for name, read in (("symp.obo", read_obo_terms), ("symp.owl", read_owl)):
         builder = Builder()
         read(shared / "ontology" / name, builder)
-        aliases = {(builder._keys[old], builder._keys[new]) for old, new in builder._aliases.items()}
+        aliases = {(builder._keys[old], builder._keys[new]) for old, found in builder._aliases.items() for new in found}
         graph = TypedGraph.of(builder.finish())
         names = list(zip(graph.ids, graph.names, graph.synonyms, strict=True))
         dropped = {(one.reason, one.times) for one in graph.dropped}

@@ -384,7 +384,7 @@ def test_a_person_may_say_what_a_source_is(tmp_path: Path) -> None:
     [
         (b"", "empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "LFS pointer"),
         (b"<!DOCTYPE html><html></html>", "HTML page"), (b"\x80\x04\x95\x00", "pickle"), (b"PK\x03\x04", "zip"),
-        (b"just some words\nand more of them\n", "has no delimiter"),
+        (b"just some words\nand more of them\n", "not triples"),
         (b"<xml><a/></xml>", "neither OWL nor GraphML"),
     ],
 )  # fmt: skip
@@ -410,3 +410,171 @@ def test_networkx_and_back(tmp_path: Path) -> None:
     assert back.number_of_edges() == 1
     part = graph.to_networkx([0])
     assert part.number_of_nodes() == 1 and part.number_of_edges() == 0
+
+
+# -- what a hostile reader found
+
+
+def edges_of(graph: TypedGraph) -> set[tuple[Any, ...]]:
+    return {(edge.head[1], edge.relation, edge.negated, edge.tail[1]) for edge in graph.edges()}
+
+
+def test_a_negation_that_comes_late_in_a_file_is_one(tmp_path: Path) -> None:
+    rows = [{"subject": f"X:{n}", "predicate": "biolink:treats", "object": "Y:1"} for n in range(300)]
+    told = [*rows, {**rows[0], "subject": "X:999", "negated": True}]
+    path = tmp_path / "k_edges.jsonl"
+    path.write_text("\n".join(map(json.dumps, told)))
+    denied = [edge for edge in read(path).edges() if edge.negated]
+    assert [edge.head[1] for edge in denied] == ["X:999"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "denied"),
+    [
+        ("negated", "1.0", True), ("negated:boolean", "true", True), ("is_negated", "yes", True),
+        ("qualifier", "NOT", True), ("qualifier", "NOT|involved_in", True), ("qualifier", "involved_in", False), ("negated", "negative", True),
+        ("negated", "0", False), ("negated", "", False), ("negated", "perhaps", None),
+    ],
+)  # fmt: skip
+def test_negations_are_seen_or_the_line_is_left_out(
+    tmp_path: Path, column: str, cell: str, denied: bool | None
+) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text(f"head,relation,tail,{column}\nA:1,r,B:1,{cell}\nA:2,r,B:1,\nA:3,r,B:1,\n")
+    graph = read(path)
+    found = {edge.head[1]: edge.negated for edge in graph.edges()}
+    assert found == {"A:2": False, "A:3": False} | ({} if denied is None else {"A:1": denied})
+    assert any("negation" in one.reason for one in graph.dropped) is (denied is None)
+
+
+def test_an_index_of_two_nodes_mixes_nothing_up(tmp_path: Path) -> None:
+    """Two exports put together, each with its own numbers."""
+    other = [line.replace("DB1", "DB2").replace("aspirin", "warfarin").replace("99", "98") for line in LINES]
+    graph = of_lines(tmp_path / "kg.csv", [*LINES, *other])
+    assert {("DB1", "99"), ("DB2", "98")} <= {(edge.head[1], edge.tail[1]) for edge in graph.edges()}
+
+
+@pytest.mark.parametrize("cell", ["drug_protein,target,0,,drug", ",target,0,DB1,drug", "drug_protein,target,0,DB1,"])
+def test_empty_cells_of_primekg_are_counted(tmp_path: Path, cell: str) -> None:
+    graph = of_lines(tmp_path / "kg.csv", [*LINES, f"{cell},x,D,1,99,gene/protein,PTGS1,NCBI"])
+    assert {(edge.head, edge.relation, edge.negated, edge.tail) for edge in graph.edges()} == EXPECTED
+    assert any(one.reason == "a line without relation, type or id" for one in graph.dropped)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_relation_that_is_not_known_turns_neither_with_the_way_nor_the_order_of_reading(
+    tmp_path: Path, order: int
+) -> None:
+    lines = ["soothes,soothes,0,B1,b,B,S,1,A1,a,A,S", "soothes,soothes,2,A2,a,A,S,3,B2,b,B,S"][::order]
+    fast = of_lines(tmp_path / "kg.csv", lines)
+    slow = of_lines(tmp_path / "kg.csv", [*lines, "soothes,soothes,x,B9,b,B,S,1,A1,a,A,S"])
+    assert edges_of(fast) == {("A1", "soothes", False, "B1"), ("A2", "soothes", False, "B2")}
+    assert edges_of(fast) <= edges_of(slow)
+    assert all(head.startswith("A") for head, *_ in edges_of(slow))
+
+
+def test_a_relation_may_be_directed_here_and_undirected_there() -> None:
+    builder = Builder()
+    origin = builder.origin("a", "1", "none")
+    nodes = [builder.node(origin, "t", str(n), "") for n in range(4)]
+    directed, undirected = builder.relation("meets"), builder.relation("meets", directed=False)
+    builder.edge(origin, nodes[0], directed, nodes[1], note="directed")
+    builder.edge(origin, nodes[3], undirected, nodes[2], note="undirected")
+    graph = TypedGraph.of(builder.finish())
+    said = {
+        (entry.arc.way, told["note"])
+        for node in range(4)
+        for entry in graph.around(node)
+        for told in graph.said(node, entry)
+    }
+    assert said == {("out", "directed"), ("in", "directed"), ("both", "undirected")}
+
+
+def test_an_id_that_is_said_to_be_two_others_is_one_of_them_whatever_the_order() -> None:
+    def of(order: list[str]) -> TypedGraph:
+        builder = Builder()
+        origin = builder.origin("a", "1", "none")
+        third = builder.node(origin, "t", "third", "")
+        for new in order:
+            builder.node(origin, "t", new, new)
+            builder.alias(("t", "old"), ("t", new))
+        for one, other in (("x", "y"), ("y", "x"))[:: -1 if order[0] == "b" else 1]:
+            builder.alias(("t", one), ("t", other))
+        builder.edge(origin, builder.number("t", "old"), builder.relation("r"), third)
+        builder.edge(origin, builder.number("t", "y"), builder.relation("r"), third)
+        return TypedGraph.of(builder.finish())
+
+    for graph in (of(["a", "b"]), of(["b", "a"])):
+        assert edges_of(graph) == {("a", "r", False, "third"), ("x", "r", False, "third")}
+        assert any("several others" in one.reason for one in graph.dropped)
+
+
+def test_a_cut_archive_in_a_folder_is_told_for_what_it_is(tmp_path: Path) -> None:
+    import gzip
+
+    rows = "head,relation,tail\n" + "".join(f"A:{n},r,B:{n % 7}\n" for n in range(200_000))
+    (tmp_path / "big.csv.gz").write_bytes(gzip.compress(rows.encode())[:-100_000])
+    (tmp_path / "small.csv").write_text("head,relation,tail\nA:1,r,B:1\nA:2,r,B:2\n")
+    graph = read(tmp_path)
+    assert {edge.relation for edge in graph.edges()} == {"r"}
+    (reason,) = [one.reason for one in graph.dropped if "file" in one.reason]
+    assert reason == "a file that was cut or damaged; what came before is there" or len(graph) == 4
+
+
+def test_a_table_of_three_columns_is_no_graph(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("gen,krankheit,wert\n" + "".join(f"G{n},disease {n},0.{n}\n" for n in range(9)))
+    with pytest.raises(UnusableSource, match="cannot tell nodes and relations"):
+        read(path)
+
+
+def test_hundreds_of_sources_fit(tmp_path: Path) -> None:
+    for n in range(300):
+        (tmp_path / f"e{n}.csv").write_text(f"head,relation,tail\nA:{n},r,B:1\nA:{n},r,B:2\n")
+    graph = read(tmp_path)
+    assert (graph.columns.statements, len(graph.origins)) == (600, 300)
+    assert {edge.source for edge in graph.edges()} == {f"e{n}" for n in range(300)}
+
+
+def test_a_graph_of_loops_alone_is_empty() -> None:
+    builder = Builder()
+    origin = builder.origin("a", "1", "none")
+    node = builder.node(origin, "t", "1", "")
+    builder.edge(origin, node, builder.relation("r"), node, note="x")
+    graph = TypedGraph.of(builder.finish())
+    assert (len(graph), graph.columns.statements, list(graph.edges())) == (1, 0, [])
+
+
+def test_deep_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('{"a":' * 100_000)
+    with pytest.raises(UnusableSource):
+        read(path)
+
+
+def test_a_manifest_that_lacks_something_is_told(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"format": 1}')
+    with pytest.raises(NotAGraph, match="not the manifest"):
+        TypedGraph.open(tmp_path)
+
+
+def test_a_vocabulary_of_many_types_relations_and_sources_fits() -> None:
+    """127 types, 900 relations, 100 sources and 2 million nodes: the shape of UMLS, few of whose pairs are there."""
+    draw = np.random.default_rng(1)
+    n, m = 2_000_000, 20_000
+    offsets = np.linspace(0, n, 128).astype(np.int64)
+    heads, tails, sources = (draw.integers(0, most, m) for most in (n, n, 100))
+    relations = (heads * 127 // n) * 7 + (tails * 127 // n) % 7
+    stated = Statements(heads, relations, tails, sources)
+    columns = assemble([f"t{t:03}" for t in range(127)], offsets, [Relation(f"r{r:03}") for r in range(900)], stated)
+    assert columns.statements == m
+
+
+def test_what_is_said_comes_out_with_networkx() -> None:
+    builder = Builder()
+    origin = builder.origin("a", "1", "none")
+    one, other = builder.node(origin, "t", "1", "One", ["first"]), builder.node(origin, "t", "2", "Two")
+    builder.edge(origin, one, builder.relation("r"), other, frequency=0.5)
+    whole = TypedGraph.of(builder.finish()).to_networkx()
+    assert whole.nodes["t", "1"]["synonyms"] == ("first",)
+    assert [told["said"] for *_, told in whole.edges(data=True)] == [[{"frequency": 0.5}]]

@@ -278,6 +278,59 @@ def test_walks_along_anything_are_those_of_networkx() -> None:
     assert abs(chi_square(walks, dict(expected))) < 5
 
 
+def around_a_ring(n: int = 7) -> TypedGraph:
+    """A ring with a chord, so that nodes differ and all can be reached from all."""
+    builder = Builder()
+    origin = builder.origin("made", "1", "none")
+    nodes = [builder.node(origin, "a", f"{m}", "") for m in range(n)]
+    near = builder.relation("near", directed=False)
+    for one in range(n):
+        builder.edge(origin, nodes[one], near, nodes[(one + 1) % n])
+    for other in (2, 3):
+        builder.edge(origin, nodes[0], near, nodes[other])
+    return TypedGraph.of(builder.finish())
+
+
+def sequences(graph: TypedGraph, steps: int, *, fresh: bool) -> list[tuple[int, ...]]:
+    """Every walk of so many steps; `fresh`: those that never come back to a node."""
+    found = [(node,) for node in range(len(graph))]
+    for _ in range(steps):
+        found = [(*walk, entry.node) for walk in found for entry in graph.around(walk[-1])]
+    return [walk for walk in found if not fresh or len(set(walk)) == len(walk)]
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_exact_walks_along_anything_are_all_alike(backend: str, repeats: bool) -> None:
+    """Nothing is pruned here, and every step has the same adjacency with other weights."""
+    graph = around_a_ring()
+    every = sequences(graph, 5, fresh=not repeats)
+    drawn = Walker(graph.columns, [HopPattern()] * 5, seed=1, weights="exact", repeats=repeats, backend=backend)  # type: ignore[arg-type]
+    walks = drawn.walks(60_000)
+    whole = walks[(walks >= 0).all(axis=1)]
+    assert len(whole) > (0.99 if repeats else 0.3) * len(walks)
+    assert abs(chi_square(whole, dict.fromkeys(every, 1 / len(every)))) < 5
+
+
+def test_the_same_walker_made_again_draws_the_same() -> None:
+    made_again = {
+        hashed(Walker(around_a_ring(9).columns, [HopPattern()] * 6, seed=1, weights="exact").walks(500))
+        for _ in range(20)
+    }
+    assert len(made_again) == 1
+
+
+def test_a_relation_called_as_another_is_denied_cannot_be_asked_for() -> None:
+    builder = Builder()
+    origin = builder.origin("made", "1", "none")
+    one, other = (builder.node(origin, "a", name, name) for name in "xy")
+    builder.edge(origin, one, builder.relation("r", negated=True), other)
+    builder.edge(origin, one, builder.relation("not r"), other)
+    columns = TypedGraph.of(builder.finish()).columns
+    with pytest.raises(ValueError, match="the denial of another"):
+        walker(columns, "a -not r> a")
+
+
 # -- no dead walk
 
 

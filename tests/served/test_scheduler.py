@@ -669,6 +669,26 @@ def test_a_server_of_two_that_fails_everything_is_left_out() -> None:
         assert good.stats()["unique_ok"] == 200
 
 
+def test_what_was_asked_of_a_server_that_is_gone_is_asked_again_at_once() -> None:
+    async def main() -> None:
+        scheduler, wire = wired(timeout=LONG)
+        async with scheduler:
+            tasks = [start(scheduler, row) for row in range(3)]
+            await wire.until(3)
+            wire.sent[1].answer()
+            right([await tasks[1]], [1])
+            scheduler.abandon(scheduler.stations.all[0].endpoint)
+            scheduler.abandon(scheduler.stations.all[0].endpoint)  # and nothing worse happens
+            while len(wire.sent) < 5:
+                await asyncio.sleep(0.01)
+            assert sorted(wire.rows[3:]) == ["0", "2"]
+            for sent in wire.sent[3:]:
+                sent.answer()
+            right([await tasks[0], await tasks[2]], [0, 2])
+
+    run(main())
+
+
 # -- time limits
 
 

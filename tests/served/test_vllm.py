@@ -140,8 +140,9 @@ def test_the_probe_finds_what_it_can_do(found: Capabilities) -> None:
     assert re.fullmatch(r"0\.\d+\.\d+\S*", found.vllm or "")
     assert found == Capabilities(
         structured="json_schema", n=True, logprobs=True, prompt_logprobs=True, reasoning="text", pooling="none",
-        context=8192, vllm=found.vllm, gauges=True,
+        context=8192, vllm=found.vllm, gauges=True, revision=found.revision,
     )  # fmt: skip
+    assert found.revision.startswith(f"vllm-{found.vllm}")
 
 
 def test_a_model_that_it_does_not_have_is_told(url: str, ask: Callable[..., list[Any]]) -> None:

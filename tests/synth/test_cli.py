@@ -84,8 +84,8 @@ def test_an_engine_that_cannot_be_used(options: list[str], words: str, tmp_path:
         (["score", "none.jsonl", "--out", "x", "--scorer", "model"], "--scorer rule only"),
         (["kg", "info", "none"], "not a built graph"),
         (["kg", "ask", "bundled", "no such thing at all"], "no node"),
-        (["kg", "build", "x", "--out", "y"], "not in version"),
-        (["kg", "walk", "bundled", "-n", "1"], "not in version"),
+        (["kg", "build", "x", "--out", "y"], "no such file"),
+        (["kg", "walk", "bundled", "-n", "1"], "not a built graph"),
         (["kg", "ask", "bundled", "measles", "--html"], "not in this version"),
     ],
 )

@@ -38,8 +38,6 @@ _SWALLOWED = 1000
 """Rows of a piece that may turn out to begin with a quote that is never closed."""
 _ROWS = 1 << 16
 _GATHERED = 1 << 20
-_SEEN = 200
-"""Objects whose keys are taken for the columns of JSON Lines."""
 
 
 class Shape(NamedTuple):
@@ -161,7 +159,7 @@ def open_table(path: Path, shape: Shape | None = None) -> Table:
         return Table(path, kind, _parquet_columns(path), Dialect("utf-8", "", quoted=False), shape)
     found = _dialect(path, shape)
     if kind in {"jsonl", "json"} or (kind == "zstd" and _first(path, found.encoding, "").startswith("{")):
-        keys = dict.fromkeys(key for _, told in islice(objects_of(path, _quiet), _SEEN) for key in told)
+        keys = dict.fromkeys(key for _, told in objects_of(path, _quiet) for key in told)
         if not keys:
             raise UnusableSource(f"{path}: no line is a JSON object: JSON Lines has one on every line")
         return Table(path, "jsonl", tuple(keys), found, shape)

@@ -1,7 +1,7 @@
 """PrimeKG (Chandak, Huang and Zitnik, Scientific Data 2023;10:67): kg.csv, or nodes.csv with edges.csv.
 
 Every statement is listed twice, from either end, so the file itself no longer tells head from tail.
-Between two types the relation's name does (`drug_protein` is of a drug), or else the relation's first line; within one
+Between two types the relation's name does (`drug_protein` is of a drug), or else the alphabet; within one
 type a relation has no direction here, and a hierarchy is a mere neighbourhood. A node is its (type, id): ids alone are
 used again across types. Statements of an absence come as negated ones of what is absent.
 """
@@ -69,7 +69,7 @@ class Relations:
     def of(self, builder: Builder, name: str, x_type: str, y_type: str) -> tuple[int, bool]:
         """The number of a relation between two types, and whether y is the head."""
         named = HEADS.get(name) or HEADS.get(name.partition("_")[0])
-        first = named if named in (x_type, y_type) else x_type
+        first = named if named in (x_type, y_type) else min(x_type, y_type)
         head = self._heads.setdefault((name, frozenset((x_type, y_type))), first)
         number = builder.relation(NEGATIVE.get(name, name), directed=x_type != y_type, negated=name in NEGATIVE)
         return number, head != x_type
@@ -93,6 +93,10 @@ class _Fast:
         self.type_at: Ints = np.full(1 << 16, -1, np.int16)
         """Index -> type."""
         self.nodes: list[_Nodes] = []
+        self.place: Ints = np.zeros(1 << 16, np.int32)
+        """Index -> where its id is among those met."""
+        self.met: Any = None
+        """The ids of nodes in the order in which they were met."""
         self.edges: list[tuple[Ints, Ints, Ints]] = []
         """(x_index, relation, y_index) of each block."""
 
@@ -112,13 +116,22 @@ class _Fast:
         most = int(max(x.max(initial=0), y.max(initial=0)))
         if most >= len(self.type_at):
             self.type_at = np.concatenate([self.type_at, np.full(most + 1, -1, np.int16)])
+            self.place = np.concatenate([self.place, np.zeros(most + 1, np.int32)])
         for end, index in zip(_ENDS, (x, y), strict=True):
             kinds = _coded(batch[f"{end}_type"], self.types)
             self._meet(batch, end, index, kinds)
-            if (self.type_at[index] != kinds).any():
+            if (self.type_at[index] != kinds).any() or not self._same_ids(batch[f"{end}_id"], index):
                 return False
         self.edges.append((x, _coded(batch["relation"], self.names), y))
-        return True
+        return "" not in self.names and "" not in self.types
+
+    def _same_ids(self, ids: Any, index: Ints) -> bool:
+        """Whether every index goes with the id with which it was first met."""
+        import pyarrow as pa  # noqa: PLC0415
+        from pyarrow import compute  # noqa: PLC0415
+
+        known = self.met.take(pa.array(self.place[index]))
+        return bool(compute.all(compute.equal(known, ids)).as_py()) and not ids.null_count
 
     def _meet(self, batch: Any, end: str, index: Ints, kinds: Ints) -> None:
         """Take down the nodes that were not seen before."""
@@ -129,7 +142,13 @@ class _Fast:
             return
         found, at = np.unique(index[fresh], return_index=True)
         rows = pa.array(fresh[at])
-        ids, names = (batch[f"{end}_{what}"].take(rows).to_pylist() for what in ("id", "name"))
+        kept, names = (batch[f"{end}_{what}"].take(rows) for what in ("id", "name"))
+        ids, names = kept.to_pylist(), names.to_pylist()
+        if not all(ids):
+            raise ValueError("an empty id")
+        before = 0 if self.met is None else len(self.met)
+        self.met = kept if self.met is None else pa.concat_arrays([self.met, kept])
+        self.place[found] = np.arange(before, before + len(found))
         self.type_at[found] = kinds[fresh[at]]
         self.nodes.append(_Nodes(found, kinds[fresh[at]], ids, names))
 
@@ -192,17 +211,17 @@ def _coded(column: Any, codes: dict[str, int]) -> Ints:
 def _read_lines(path: Path, builder: Builder, origin: int) -> None:
     """Read kg.csv line by line; a line that cannot be used is counted."""
     rows = rows_of(path, comment="")
-    header = [name.strip() for name in next(rows, Line(1, [])).cells]
+    header = [name.strip().casefold() for name in next(rows, Line(1, [])).cells]
     at = {name: place for place, name in enumerate(header)}
     relations = Relations()
     for row in rows:
         if len(row.cells) != len(header):
-            builder.drop(TITLE, "a line of another number of cells", f"{path}:{row.number}")
+            builder.drop(TITLE, "a line of another number of cells", f"{path.name}:{row.number}")
             continue
         told = {name: row.cells[place].strip() for name, place in at.items()}
         ends = [(told[f"{end}_type"], told[f"{end}_id"], told.get(f"{end}_name", "")) for end in _ENDS]
         if not told["relation"] or not all(kind and ident for kind, ident, _ in ends):
-            builder.drop(TITLE, "a line without relation, type or id", f"{path}:{row.number}")
+            builder.drop(TITLE, "a line without relation, type or id", f"{path.name}:{row.number}")
             continue
         x, y = (builder.node(origin, *end) for end in ends)
         relation, turn = relations.of(builder, told["relation"], ends[0][0], ends[1][0])

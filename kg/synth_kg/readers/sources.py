@@ -75,12 +75,17 @@ def read(path: Path, builder: Builder, about: About = NOT_TOLD) -> None:
         return
     found = 0
     for file in sorted(child for child in path.rglob("*") if child.is_file() and not child.name.startswith(".")):
+        before = builder.stated
         try:
             with readable(file):
                 reader_of(file)(file, builder, about)
             found += 1
         except UnusableSource as error:
-            builder.drop(path.name, "a file that no reader takes", str(error))
+            part = builder.stated > before
+            reason = (
+                "a file that was cut or damaged; what came before is there" if part else "a file that no reader takes"
+            )
+            builder.drop(path.name, reason, str(error).replace(str(file), file.name))
     if not found:
         raise UnusableSource(f"{path}: no file in this folder can be read as a graph; name one of them to hear why")
 
@@ -128,6 +133,8 @@ def _of_json(path: Path, first: str) -> str:
         told = json.loads(first)
     except ValueError:
         return "obograph:read_obograph"  # one document over many lines
+    except RecursionError as error:
+        raise UnusableSource(f"{path}: JSON that is nested too deep to be a graph") from error
     if not isinstance(told, dict) or "graphs" in told:
         return "obograph:read_obograph"
     if _CHINESE & told.keys():
@@ -148,13 +155,13 @@ def _of_table(path: Path, head: list[str]) -> Reader:
         if columns <= names:
             return _loaded(reader)
 
-    def read_either(path: Path, builder: Builder, about: About) -> None:
-        try:
-            _loaded("tables:read_table")(path, builder, about)
-        except UnusableSource as error:
-            try:
-                _loaded("triples:read_triples")(path, builder, about)
-            except UnusableSource:
-                raise error from None
+    from synth_kg.readers import tables, triples  # noqa: PLC0415
+    from synth_kg.readers.blocks import open_table  # noqa: PLC0415
 
-    return read_either
+    try:
+        table = open_table(path)
+        if tables.recognised_edges(table) or tables.recognised_nodes(table):
+            return tables.read_table
+    except UnusableSource:
+        return triples.read_triples
+    return triples.read_triples if triples.looks_so(path) else tables.read_table  # which says what columns it saw

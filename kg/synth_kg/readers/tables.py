@@ -36,7 +36,9 @@ from synth_kg.sniff import UnusableSource
 EMPTY = "a line without relation, type or id"
 UNLISTED = "an end that no file of nodes lists"
 AMBIGUOUS = "an end whose id is that of nodes of several types"
-NEGATED = frozenset({"true", "yes", "y", "t", "1", "not", "negated"})
+NEGATED = frozenset({"true", "yes", "y", "t", "1", "1.0", "not", "negated", "negative"})
+STATED = frozenset({"", "false", "no", "n", "f", "0", "0.0", "affirmed", "positive", "none"})
+UNTOLD = "a negation told in a way that is not known"
 _ENDINGS = frozenset(
     {
         "csv", "tsv", "txt", "tab", "sif", "sssom", "json", "jsonl", "ndjson", "parquet", "graphml", "xml", "gz",
@@ -133,13 +135,15 @@ _RELATIONS = (
     "relation", "predicate", "relationship", "relation_type", "edge_type", "rel", "rela", "predicate_id", "edge",
     "type", "label", "interaction",
 )  # fmt: skip
+_NEGATIONS = ("negated", "is_negated", "negation", "predicate_modifier", "qualifier")
 _IDS, _NAMES = ("id", "node_id", "curie", "code"), ("name", "node_name", "label", "title", "term")
 _TYPES = ("type", "kind", "node_type", "category", "semantic_type")
 
 
 def _plain(column: str) -> str:
     """A column's name in small letters, and without what Neo4j puts around it."""
-    return re.sub(r"\(.*?\)$", "", column.strip().lower()).lstrip(":").replace(" ", "_")
+    bare = re.sub(r"\(.*?\)$", "", column.strip().lower()).lstrip(":")
+    return re.sub(r":\w+(\[\])?$", "", bare).replace(" ", "_")
 
 
 def _found(named: Mapping[str, str], *wanted: str) -> Cell | None:
@@ -160,7 +164,7 @@ def recognised_edges(table: Table) -> EdgeFile | None:
             kind = _found(named, f"{end}_type", f"{end}_kind", f"{end}_category")
             name = _found(named, f"{end}_name", f"{end}_label", f"{end}_node", end)
             ends.append(End(ident, kind, name if name != ident else None))
-        return EdgeFile(table.path, ends[0], relation, ends[1], _found(named, "negated"), shape=table.shape)
+        return EdgeFile(table.path, ends[0], relation, ends[1], _found(named, *_NEGATIONS), shape=table.shape)
     return None
 
 
@@ -426,7 +430,12 @@ class _Taker:
         """Of each row: the relation, whether the ends change places; and the rows that are fit."""
         named = _cells(block, self.file.relation)
         negated = _cells(block, self.file.negated) if self.file.negated else Column(np.zeros(1, np.int8), [""])
-        no = np.array([value.lower() in NEGATED for value in listed(negated.values)], np.int64)[negated.codes]
+        lenient = self.file.negated is not None and _plain(self.file.negated.column or "") == "qualifier"
+        ways = np.array([_negation(value.lower(), lenient=lenient) for value in listed(negated.values)], np.int64)
+        no = ways[negated.codes]
+        if (no < 0).any():
+            self._drop(block, np.flatnonzero(fit & (no < 0)), lambda _row: UNTOLD)
+            fit, no = fit & (no >= 0), np.maximum(no, 0)
         many = max(1, len(self.types))
         kind = named.codes.astype(np.int64) * 2 + no
         for keys in (head, tail):
@@ -494,6 +503,19 @@ class _Taker:
             if name:
                 self.into.builder.node(self.into.origin, types[kind], ident, name)
         self.named[numbers[some]] = [bool(name) for name in found]
+
+
+def _negation(told: str, *, lenient: bool) -> int:
+    """1 if a statement is denied, 0 if not, -1 if that is not known; qualifiers may say other things.
+
+    >>> _negation("not", lenient=False), _negation("", lenient=False), _negation("maybe", lenient=False)
+    (1, 0, -1)
+    >>> _negation("not|involved_in", lenient=True), _negation("involved_in", lenient=True)
+    (1, 0)
+    """
+    if told in NEGATED or (lenient and told.startswith("not")):
+        return 1
+    return 0 if told in STATED or lenient else -1
 
 
 def _cells(block: Block, cell: Cell) -> Column:

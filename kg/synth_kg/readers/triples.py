@@ -18,6 +18,21 @@ from synth_kg.sniff import UnusableSource
 
 _MARKS = "\t,;| "
 _SEEN = 20
+_LOOKED, _FEW = 1000, 2
+
+
+def looks_so(path: Path) -> bool:
+    """Whether a file reads as triples: the middle cell comes again and again, and the third is no number."""
+    dialect = dialect_of(path)
+    cells = [
+        line.split(dialect.delimiter) for _, line in islice(lines_of(path, dialect.encoding), _LOOKED) if line.strip()
+    ]
+    whole = [row for row in cells if len(row) == 3]
+    if len(whole) < len(cells) / 2 or not whole:
+        return False
+    relations = {row[1].strip() for row in whole}
+    numbers = sum(row[2].strip().replace(".", "", 1).isdigit() for row in whole)
+    return len(relations) <= max(_FEW, len(whole) / 2) and numbers < len(whole) / 2
 
 
 def read_triples(path: Path, builder: Builder, about: About = NOT_TOLD) -> None:
