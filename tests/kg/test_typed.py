@@ -432,7 +432,8 @@ def test_a_negation_that_comes_late_in_a_file_is_one(tmp_path: Path) -> None:
     ("column", "cell", "denied"),
     [
         ("negated", "1.0", True), ("negated:boolean", "true", True), ("is_negated", "yes", True),
-        ("qualifier", "NOT", True), ("qualifier", "NOT|involved_in", True), ("qualifier", "involved_in", False), ("negated", "negative", True),
+        ("qualifier", "NOT", True), ("qualifier", "NOT|involved_in", True), ("qualifier", "involved_in", False),
+        ("negated", "negative", True),
         ("negated", "0", False), ("negated", "", False), ("negated", "perhaps", None),
     ],
 )  # fmt: skip
