@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -219,8 +218,6 @@ def _print_dropped(dropped: tuple[Dropped, ...]) -> None:
     for one in sorted(dropped, key=lambda one: -one.times):
         example = f" (such as {one.examples[0]})" if one.examples else ""
         print(f"  {one.times:>11,}  {one.source}: {one.reason}{example}")
-    if dropped and (total := Counter(one.source for one in dropped)):
-        print(f"  from {len(total)} sources")
 
 
 @contextmanager

@@ -260,9 +260,8 @@ async def open_engine(
                 endpoints, owned = await _started(config, writers, logs or Path(), say, stack)
             else:
                 endpoints = await _servers_of(writers, endpoints_of(config), config, say)
-        told = [Capabilities(**data) for data in (known or {}).values()]
-        models = [key.removesuffix(f" {found.server}") for key, found in zip(known or {}, told, strict=True)]
-        capabilities = {_place(model, found.server): found for model, found in zip(models, told, strict=True)}
+        told = {key: Capabilities(**data) for key, data in (known or {}).items()}
+        capabilities = {_place(_model(key, found), found.server): found for key, found in told.items()}
         if not offline:
             capabilities |= await _probed(config, writers, endpoints, capabilities, say)
         writers = [writer._replace(answers_as=_answers_as(writer.model, capabilities)) for writer in writers]
@@ -279,7 +278,7 @@ async def open_engine(
         scheduler = Scheduler(
             endpoints, journal, replace(limits, gauges=any(found.gauges for found in capabilities.values())),
             spent=spent, ca=config.serving.ca, dress=dress, prices=prices_of(writers),
-            single=frozenset(place.split(" ")[0] for place, found in capabilities.items() if not found.n),
+            single=frozenset(_model(place, found) for place, found in capabilities.items() if not found.n),
             on_away=revive if owned else None, say=say,
         )  # fmt: skip
         await stack.enter_async_context(scheduler)
@@ -350,6 +349,11 @@ def _place(model: str, server: str) -> str:
     return f"{model} {server}" if server else model
 
 
+def _model(place: str, found: Capabilities) -> str:
+    """The model of a `_place`."""
+    return place.removesuffix(f" {found.server}") if found.server else place
+
+
 def _server(config: Config, endpoint: Endpoint) -> str:
     """Which server, by a hash of its address; empty for those that a run starts itself."""
     return "" if config.engine == "vllm" else hashlib.blake2b(endpoint.url.encode(), digest_size=8).hexdigest()
@@ -357,7 +361,7 @@ def _server(config: Config, endpoint: Endpoint) -> str:
 
 def _answers_as(model: str, capabilities: Mapping[str, Capabilities]) -> str:
     """As what the first server of a model answers."""
-    return next((found.revision for place, found in capabilities.items() if place.split(" ")[0] == model), "")
+    return next((found.revision for place, found in capabilities.items() if _model(place, found) == model), "")
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -519,7 +519,8 @@ def test_a_cut_archive_in_a_folder_is_told_for_what_it_is(tmp_path: Path) -> Non
     graph = read(tmp_path)
     assert {edge.relation for edge in graph.edges()} == {"r"}
     (reason,) = [one.reason for one in graph.dropped if "file" in one.reason]
-    assert reason == "a file that was cut or damaged; what came before is there" or len(graph) == 4
+    cut = "a file that was cut or damaged; what came before is there"
+    assert reason == (cut if len(graph) > 4 else "a file that no reader takes")
 
 
 def test_a_table_of_three_columns_is_no_graph(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_what_is_in_flight_when_a_server_refuses_the_key_is_stored(tmp_path: Pat
 
 
 def refuses(request: dict[str, Any], _key: str, _attempt: int) -> dict[str, Any] | None:
-    """The third row that is asked for is refused at once."""
+    """Whatever speaks of narcolepsy is refused at once."""
     prompt = json.dumps(request.get("messages", ""))
     return {"status": 401, "delay": 0.01, "error": "bad key"} if "narcolepsy" in prompt.casefold() else None
 
