@@ -267,7 +267,10 @@ def long_first(long: int, tokens: int, short: int) -> list[Call]:
     return [*slow, *(call(f"{n}?", max_tokens=4) for n in range(long, long + short))]
 
 
-def test_the_limit_grows_while_the_gauges_tell_of_room(url: str, found: Capabilities) -> None:
+def test_the_limit_grows_while_the_gauges_tell_of_room(
+    url: str, found: Capabilities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{Scheduler.__module__}._POLL", 0.05)  # however quickly the server answers
     replies, looks = watched(url, found, long_first(8, 1200, 192), 8)
     assert len(replies) == 200
     told = [look for look in looks if not look.replies]
