@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from synth import claims_annotated
 from synth.prompts import Prompts, bare, cap, listed
 from synth.sample import Evidence, Verdict
 from synth.verbalise import sentence as relation_sentence
@@ -54,7 +55,9 @@ class Claims:
 
     def resolve(self, ref: str) -> Item | None:
         """What the knowledge holds under a ref: a table row or an edge."""
-        return self.knowledge.tables.rows.get(ref) or self.knowledge.graph.edges.get(ref)
+        knowledge = self.knowledge
+        found = knowledge.tables.rows.get(ref) or knowledge.graph.edges.get(ref)
+        return found if found or knowledge.annotations is None else knowledge.annotations.known(ref)
 
     def judge(self, text: str, evidence: Sequence[Evidence]) -> Verdict:
         """Say whether cited evidence supports a claim: 'supported', or 'unknown' if it does not say it."""
@@ -62,7 +65,7 @@ class Claims:
 
     def sayable(self, evidence: Sequence[Evidence]) -> set[str]:
         """Every wording that these pieces of evidence together support."""
-        found = set(self._all(tuple(e.ref for e in evidence if e.type in {"edge", "record"})))
+        found = set(self._all(tuple(e.ref for e in evidence if e.type not in {"span", "calculation"})))
         found |= {same(told) for e in evidence if e.type == "edge" and (told := self._told(e.ref))}
         for item in evidence:
             if item.type == "calculation" and item.formula and item.inputs is not None:
@@ -110,6 +113,8 @@ class Claims:
         if edge is not None:
             ends = (knowledge.graph.nodes[key] for key in (edge.head, edge.tail))
             return tuple((node.name, *knowledge.aliases(node.key[1])) for node in ends)
+        if annotated := claims_annotated.about(knowledge, self.resolve(ref)):
+            return annotated
         things = []
         if (disease := str(getattr(row, "disease", ""))) in tables.diseases:
             things.append(knowledge.aliases(disease))
@@ -371,4 +376,5 @@ _FORMS: dict[str, Callable[[Knowledge, Sequence[Item]], Iterator[Fields]]] = {
     "cardinal": _cardinal, "separates": _separates, "flag": _flag,
     "gloss": _gloss, "caused": _caused, "habit": _habit, "acquired": _acquired, "member": _member,
     "acts": _acts, "used": _used, "rule": _rule, "line": _line, "reading": _reading, "slip": _slip,
+    **claims_annotated.FORMS,
 }  # fmt: skip

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from synth.sample import Answer, Evidence, NodeRef, Quantity, Uniqueness
+from synth.sample import Answer, Evidence, NodeRef, Quantity, Said, Uniqueness
+from synth_kg.annotations import Annotation, Annotations, Closure, Count
+from synth_kg.builder import Origin
 from synth_kg.formulas import FORMULAS, Worked, calculation_ref
 from synth_kg.graph import Edge, Key
 from synth_kg.knowledge import Knowledge
@@ -21,6 +23,21 @@ TABLES_LICENSE = "CC0-1.0"
 
 class NoPlan(Exception):
     """The evidence does not admit a row of this kind; the text says why."""
+
+
+def annotated(knowledge: Knowledge) -> Annotations:
+    """The annotations of a knowledge.
+
+    Raises:
+        NoPlan: there are none.
+    """
+    if knowledge.annotations is None:
+        raise NoPlan("the graph holds no annotations")
+    return knowledge.annotations
+
+
+def _of(origin: Origin) -> dict[str, str]:
+    return {"source": origin.name, "version": origin.version, "license": origin.license}
 
 
 class Unit(NamedTuple):
@@ -67,6 +84,11 @@ _KINDS: dict[tuple[str, str], Kind] = {
     ("choice", "drug class"): Kind("treatment", "basic", "proved"),
     ("calculation", ""): Kind("calculation", "basic", "proved"),
     ("explainer", ""): Kind("mechanism", "basic", "source_relative"),
+    ("vignette", "syndrome"): Kind("diagnosis", "advanced", "source_relative"),
+    ("multihop", "inheritance"): Kind("mechanism", "advanced", "source_relative"),
+    ("choice", "inheritance"): Kind("mechanism", "basic", "source_relative"),
+    ("choice", "feature"): Kind("diagnosis", "basic", "source_relative"),
+    ("compare", "feature"): Kind("diagnosis", "advanced", "source_relative"),
     ("abstract", ""): Kind("mechanism", "advanced", "source_relative"),
     ("dialogue", ""): Kind("communication", "basic", "source_relative"),
 }
@@ -126,15 +148,26 @@ class EvidenceBook:
     def _node(self, key: Key) -> NodeRef:
         return NodeRef(type=key[0], id=key[1], name=self.knowledge.graph.name(key))
 
+    def _named(self, key: Key) -> NodeRef:
+        """A node of the annotated graph, named."""
+        graph = annotated(self.knowledge).graph
+        number = graph.number(*key)
+        return NodeRef(type=key[0], id=key[1], name=graph.name(number) if number is not None else key[1])
+
     def edge(self, edge: Edge) -> str:
         """Cite an edge, and the sentence that it was read in where it has one."""
+        return self._edge(edge)
+
+    def _edge(self, edge: Edge, said: tuple[Said, ...] | None = None) -> str:
+        name = self._node if said is None else self._named
         ident = self._add(
             edge.ref,
             type="edge",
-            head=self._node(edge.head),
+            head=name(edge.head),
             relation=edge.relation,
-            tail=self._node(edge.tail),
+            tail=name(edge.tail),
             negated=edge.negated,
+            said=said,
             source=edge.source,
             version=edge.version,
             license=edge.license,
@@ -152,6 +185,27 @@ class EvidenceBook:
                 license=edge.license,
             )
         return ident
+
+    def annotation(self, told: Annotation) -> str:
+        """Cite what a source annotates a disease with, and what is said beside it."""
+        return self._edge(told.edge, tuple(Said(frequency=s.frequency, reference=s.reference) for s in told.said))
+
+    def closure(self, kind: Closure) -> str:
+        """Cite that one term is a kind of another."""
+        return self._add(
+            kind.ref, type="closure", head=self._named(kind.below), relation="is_a", tail=self._named(kind.above),
+            **_of(kind.origin),
+        )  # fmt: skip
+
+    def count(self, count: Count) -> str:
+        """Cite how many diseases, or how many features of a disease, are of some terms."""
+        unit = f"of {count.of} {'features' if count.head else 'diseases'}"
+        return self._add(
+            count.ref, type="count", head=self._named(count.head) if count.head else None,
+            terms=tuple(self._named(key) for key in count.terms),
+            result=Quantity(name="features" if count.head else "diseases", value=count.number, unit=unit),
+            **_of(count.origin),
+        )  # fmt: skip
 
     def record(self, ref: str) -> str:
         """Cite a line of a reviewed table."""

@@ -14,12 +14,10 @@ from synth.engines.opening import writers_of
 from synth.engines.served import Writer
 from synth.errors import NotBuiltError, UsageError
 from synth.prompts import Prompts, load_prompts
+from synth.sample import WORDED
 from synth.seeds.kg import Seeds
 from synth.seeds.source import Source, knowledge_of, open_graph, read_sources
 from synth_kg.knowledge import Knowledge, bundled
-
-_WORDED = "en"
-"""Language in which the templates word evidence, whatever language a model writes in."""
 
 log = logging.getLogger("synth")
 
@@ -63,11 +61,6 @@ def prepare(
     """
     if config.seed != "kg":
         raise NotBuiltError(f"--seed {config.seed}: this version has --seed kg; others come in a later version")
-    if config.engine == "grounded" and config.lang != _WORDED:
-        raise NotBuiltError(
-            f"--lang {config.lang}: the embedded engine writes English only, since there is no table of "
-            "labels in that language whose licence allows it; a served model can be asked (--engine openai)"
-        )
     worded, asked_with = _templates(config, prompts)
     knowledge = bundled()
     if config.source and again and graph is not None and graph.is_dir():
@@ -79,13 +72,20 @@ def prepare(
         for name in source.unlicensed:
             log.warning("%s states no licence: --set source_license=NAME says which it is", name)
         knowledge = knowledge_of(source, graph) if graph else unkept(source)
+    knowledge = knowledge.worded(config.lang if config.engine == "grounded" else WORDED)
     if config.engine == "grounded" and (config.mixture.abstract or config.mixture.dialogue):
         raise UsageError("mixture.abstract, mixture.dialogue: only a served model writes these (--engine openai)")
     seeds = Seeds(knowledge, config)
+    if config.engine == "grounded" and config.lang != WORDED and not any(seeds.lists.values()):
+        raise NotBuiltError(
+            f"--lang {config.lang}: the embedded engine writes it of sources alone whose terms have labels in that "
+            "language, such as HPO with its annotations and translations (--source hp.obo --source phenotype.hpoa "
+            "--source hp-zh.babelon.tsv); a served model can be asked of any (--engine openai)"
+        )
     if config.source and not any(found for genre, found in seeds.lists.items() if genre != "calculation"):
         raise UsageError(
-            f"{', '.join(config.source)}: read, but the reviewed tables keep nothing of it; they know terms "
-            "of the Disease Ontology (`synth kg info` prints what can be made)"
+            f"{', '.join(config.source)}: read, but nothing can be made of it: the reviewed tables keep none of its "
+            "terms (they know those of the Disease Ontology), and no disease in it is annotated well enough"
         )
     if writers is None:
         writers = () if config.engine == "grounded" else writers_of(config)
@@ -99,11 +99,11 @@ def prepare(
 
 def _templates(config: Config, folder: Path | None) -> tuple[Prompts, Prompts]:
     """The templates that word evidence, and those that a model is asked with; `folder` may hold either."""
-    if config.lang == _WORDED:
-        worded = load_prompts(_WORDED, folder)
+    if config.lang == WORDED or config.engine == "grounded":
+        worded = load_prompts(config.lang, folder)
         return worded, worded
-    has = folder is not None and (folder / _WORDED).is_dir()
-    return load_prompts(_WORDED, folder if has else None), load_prompts(config.lang, folder)
+    has = folder is not None and (folder / WORDED).is_dir()
+    return load_prompts(WORDED, folder if has else None), load_prompts(config.lang, folder)
 
 
 def _models(writers: Sequence[Writer]) -> dict[str, Any]:

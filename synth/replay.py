@@ -17,17 +17,18 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from synth.checks import Context, run_checks
-from synth.checks.proof import GROUNDED, WORDED
+from synth.checks.proof import GROUNDED
 from synth.claims import Claims, worked_again
 from synth.config import Checks
 from synth.engines.engine import Engine
 from synth.engines.grounded import Echo, Grounded
 from synth.plan import EvidenceBook
 from synth.prompts import Prompts, load_prompts
-from synth.sample import Evidence, Finding, Sample, content_id
+from synth.sample import WORDED, Evidence, Finding, Sample, content_id
 from synth.steps.draft import Draft, origin_of
 from synth.steps.score import ACCEPTED, scored
 from synth_kg.aliases import normal
+from synth_kg.annotations import Annotations
 from synth_kg.knowledge import Knowledge
 
 LANGUAGES = ("en", "zh")
@@ -79,7 +80,8 @@ class Shelf:
     def context(self, sample: Sample) -> Context | str:
         """What the row's checks consult, or which part of it is missing."""
         named = _PROMPTS.search(sample.generator.prompt)
-        key = (sample.seed.graph, sample.language, named.group(1) if named else "")
+        worded = sample.language if sample.generator.engine == GROUNDED else WORDED
+        key = (sample.seed.graph, worded, named.group(1) if named else "")
         if key not in self._contexts:
             self._contexts[key] = self._open(*key)
         found = self._contexts[key]
@@ -93,11 +95,12 @@ class Shelf:
         found = next((p for p in self._prompts(language) if not prompts or p.hash == prompts), None)
         if knowledge is None or found is None:
             return None
-        return Context(knowledge, Claims(knowledge, found), Checks())
+        worded = knowledge.worded(language)
+        return Context(worded, Claims(worded, found), Checks())
 
     def _prompts(self, language: str) -> Iterator[Prompts]:
         for folder in self._folders if language in LANGUAGES else ():
-            yield load_prompts(WORDED, folder)
+            yield load_prompts(language, folder)
 
 
 def replay(
@@ -234,11 +237,33 @@ def _evidence_faults(item: Evidence, knowledge: Knowledge) -> Iterator[str]:
             yield f"{name} is not what stands there"
 
 
+def _stand(book: EvidenceBook, item: Evidence, annotations: Annotations) -> None:
+    """Book what annotations give for an item: the statement of its ref, or what is counted or follows anew."""
+    if item.type == "edge":
+        found = annotations.statement(item.ref)
+        if found is not None:
+            book.annotation(found)
+        return
+    number = annotations.graph.number
+    head = number(item.head.type, item.head.id) if item.head else None
+    if item.type == "closure" and item.tail is not None and head is not None:
+        above = number(item.tail.type, item.tail.id)
+        if above is not None and above in annotations.above(head):
+            book.closure(annotations.closure(head, above))
+    elif item.type == "count" and item.terms and (item.head is None) == (head is None):
+        terms = [number(node.type, node.id) for node in item.terms]
+        known = [term for term in terms if term is not None]
+        if len(known) == len(terms) and (head is None or len(terms) == 1):
+            book.count(annotations.count(known, head))
+
+
 def _standing(item: Evidence, knowledge: Knowledge) -> Mapping[str, Any] | None:
     """The evidence as the graph, the tables or the formula give it under the item's ref."""
     book = EvidenceBook(knowledge)
     if item.type == "edge" and item.ref in knowledge.graph.edges:
         book.edge(knowledge.graph.edges[item.ref])
+    elif knowledge.annotations is not None and item.type in ("edge", "closure", "count"):
+        _stand(book, item, knowledge.annotations)
     elif item.type == "span" and item.ref in knowledge.spans:
         edges = knowledge.spans[item.ref]  # of one sentence in two sources, that of the row's
         book.edge(

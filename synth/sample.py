@@ -29,6 +29,10 @@ GENRES = (
 """What a row is, in the order in which reports list them."""
 WRITTEN = frozenset({"explainer", "abstract", "dialogue"})
 """Genres whose response is a text; the others ask for an answer and argue for it."""
+WORDED = "en"
+"""Language in which names stand, and in which evidence is worded for a model."""
+ANNOTATED = frozenset({"syndrome", "inheritance", "feature"})
+"""Topics of rows about diseases that are known by their annotations, and not by the reviewed tables."""
 
 CAVEAT = (
     "'Verified' means faithful to the cited source, not clinically true. "
@@ -59,17 +63,29 @@ class Quantity(Frozen):
     unit: str
 
 
+class Said(Frozen):
+    """What a reference says beside a statement."""
+
+    frequency: str
+    """As the source has it: '7/13', '45%' or a term such as HP:0040281."""
+    reference: str
+
+
 class Evidence(Frozen):
     """One thing that a row rests on; which keys are filled depends on `type`."""
 
     id: str
-    type: Literal["edge", "span", "calculation", "record"]
+    type: Literal["edge", "span", "calculation", "record", "closure", "count"]
     ref: str
     """Content hash of what it says: see `synth_kg.graph` and `synth_kg.tables`."""
     head: NodeRef | None = None
     relation: str | None = None
     tail: NodeRef | None = None
     negated: bool | None = None
+    said: tuple[Said, ...] | None = None
+    """How often it is so, by each reference of an annotation."""
+    terms: tuple[NodeRef, ...] | None = None
+    """What a count is of: diseases that bring all of these, or features of `head` that are a kind of this one."""
     document: str | None = None
     start: int | None = None
     end: int | None = None

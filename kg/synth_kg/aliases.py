@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[a-z0-9]+|[\u4e00-\u9fff]")
+"""A word, or a Chinese character."""
 _COMMON = frozenset(
     [
         "a",

@@ -9,11 +9,12 @@ ruled out by a finding only on one of the three grounds below.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from synth_kg.aliases import share_stem
+from synth_kg.annotations import Annotations
 from synth_kg.bundle import bundled_graph, bundled_hash
 from synth_kg.graph import Edge, Graph
 from synth_kg.tables import Finding, RedFlag, Tables, Typical, load_tables
@@ -58,6 +59,14 @@ class Knowledge:
     graph: Graph
     tables: Tables
     name: str
+    annotations: Annotations | None = None
+    """What a source annotates diseases with, where one does; the tables have no say in it."""
+
+    def worded(self, language: str) -> Knowledge:
+        """The same with its annotations worded in a language."""
+        if self.annotations is None or self.annotations.language == language:
+            return self
+        return replace(self, annotations=self.annotations.worded(language))
 
     @cached_property
     def spans(self) -> dict[str, list[Edge]]:

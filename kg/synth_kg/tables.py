@@ -189,6 +189,61 @@ class Mainstay(NamedTuple):
     ref: str = ""
 
 
+class System(NamedTuple):
+    """An organ system of the Human Phenotype Ontology, as text words it."""
+
+    term: str
+    name: str
+    name_zh: str
+    department: str
+    organ: bool
+    """Whether it is a part of the body of which it tells something that a disease is not known to affect it."""
+    beside: tuple[str, ...]
+    """Systems under which a finding of this one may be described as well: weakness is of muscle or of nerve."""
+    ref: str = ""
+
+    def named(self, language: str) -> str:
+        """Its name in a language."""
+        return self.name_zh if language == "zh" else self.name
+
+
+class Mode(NamedTuple):
+    """A mode of inheritance, by its term in the Human Phenotype Ontology."""
+
+    term: str
+    name: str
+    name_zh: str
+    why: str
+    """What it means for a family, as a clause."""
+    why_zh: str
+    foils: tuple[str, ...]
+    """Modes that may be offered beside it as wrong."""
+    source: str
+    ref: str = ""
+
+    def named(self, language: str) -> str:
+        """Its name in a language."""
+        return self.name_zh if language == "zh" else self.name
+
+
+class Onset(NamedTuple):
+    """A time of life at which a disease begins, by its term in the Human Phenotype Ontology."""
+
+    term: str
+    name: str
+    """As an adverbial: 'in infancy'."""
+    name_zh: str
+    age_min: int
+    """Years; -1 is before birth."""
+    age_max: int
+    source: str
+    ref: str = ""
+
+    def named(self, language: str) -> str:
+        """Its name in a language."""
+        return self.name_zh if language == "zh" else self.name
+
+
 class Tables(NamedTuple):
     """All tables, indexed the way that recipes ask them."""
 
@@ -205,6 +260,9 @@ class Tables(NamedTuple):
     classes: dict[str, DrugClass]
     mainstays: dict[str, Mainstay]
     departments: dict[str, str]
+    systems: dict[str, System]
+    modes: dict[str, Mode]
+    onsets: dict[str, Onset]
     lines: dict[str, tuple[str, str]]
     """Record ref -> (table, line), so that a proof can be replayed."""
     rows: dict[str, tuple[object, ...]]
@@ -314,6 +372,22 @@ def _mainstay(_where: str, r: dict[str, str]) -> Mainstay:
     return Mainstay(r["disease"], r["name"], _many(r["mainstay"]), r["ref"])
 
 
+def _system(_where: str, r: dict[str, str]) -> System:
+    return System(
+        r["term"], r["name"], r["name_zh"], r["department"], r["organ"] == "yes", _many(r["beside"]), r["ref"]
+    )
+
+
+def _mode(_where: str, r: dict[str, str]) -> Mode:
+    return Mode(r["term"], r["name"], r["name_zh"], r["why"], r["why_zh"], _many(r["foils"]), r["source"], r["ref"])
+
+
+def _onset(where: str, r: dict[str, str]) -> Onset:
+    if int(r["age_min"]) > int(r["age_max"]):
+        raise TableError(f"{where}: the range of ages ends before it begins")
+    return Onset(r["term"], r["name"], r["name_zh"], int(r["age_min"]), int(r["age_max"]), r["source"], r["ref"])
+
+
 def load_tables(folder: Path | None = None) -> Tables:
     """Read and cross-check every table.
 
@@ -359,6 +433,9 @@ def load_tables(folder: Path | None = None) -> Tables:
         classes={row.drug_class: row for row in table("classes", _drug_class)},
         mainstays={row.disease: row for row in table("mainstays", _mainstay)},
         departments={row["term"]: row["department"] for _, row in _rows(folder, "departments")},
+        systems={row.term: row for row in table("systems", _system)},
+        modes={row.term: row for row in table("modes", _mode)},
+        onsets={row.term: row for row in table("onsets", _onset)},
         lines=lines,
         rows=typed,
     )
@@ -400,5 +477,9 @@ def _references(tables: Tables) -> Iterator[tuple[str, Iterable[str], Container[
         yield "separators.tsv", (finding,), findings
     for infection in tables.infections.values():
         yield f"infections.tsv: {infection.name}", infection.route_category, tables.routes
+    for system in tables.systems.values():
+        yield f"systems.tsv: {system.name}", system.beside, tables.systems
+    for mode in tables.modes.values():
+        yield f"modes.tsv: {mode.name}", mode.foils, tables.modes
     for route in tables.routes.values():
         yield f"routes.tsv: {route.category}", route.foils, tables.routes

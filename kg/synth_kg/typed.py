@@ -177,6 +177,10 @@ class TypedGraph:
             entry = back[0].entry if back else -1
         return self.attributes.get(entry, ())
 
+    def said_of_all(self) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+        """What is said beside statements, by the entry that goes out of their head, read at once."""
+        return self.attributes.unpacked() if isinstance(self.attributes, Said) else self.attributes
+
     def edges(self) -> Iterator[Edge]:
         """Every statement once, in order."""
         for node in range(len(self)):
@@ -238,7 +242,7 @@ class TypedGraph:
             }
         )  # fmt: skip
         feather.write_feather(table, folder / NODES, compression="uncompressed")
-        flat = [(entry, told) for entry, several in self.attributes.items() for told in several]
+        flat = [(entry, told) for entry, several in self.said_of_all().items() for told in several]
         keys = sorted({key for _, told in flat for key in told})
         said = {_ENTRY: pa.array([entry for entry, _ in flat], pa.int64())}
         said |= {key: pa.array(_alike([told.get(key) for _, told in flat])) for key in keys}
@@ -328,6 +332,14 @@ class Said(Mapping[int, Sequence[Mapping[str, Any]]]):
             raise KeyError(entry)
         rows = self.table.slice(low, high - low).to_pylist()
         return [{key: value for key, value in row.items() if key != _ENTRY and value is not None} for row in rows]
+
+    def unpacked(self) -> dict[int, list[dict[str, Any]]]:
+        """All of it."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for batch in self.table.to_batches():
+            for row in batch.to_pylist():
+                found.setdefault(row.pop(_ENTRY), []).append({k: v for k, v in row.items() if v is not None})
+        return found
 
     def __iter__(self) -> Iterator[int]:
         return iter(np.unique(self._entries).tolist())

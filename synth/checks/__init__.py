@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from synth.checks import form, proof, safety, unique
+from synth.checks import form, proof, safety, syndromes, unique
 from synth.claims import Claims
 from synth.config import Checks as Bounds
 from synth.sample import Finding, Sample
@@ -31,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "schema": form.schema,
     "options distinct": unique.options_distinct,
     "unique": unique.unique,
+    "annotated": syndromes.annotated,
     "language": form.language,
     "leak": form.leak,
     "stem": proof.stem,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from synth.checks.concepts import fault, wrong_options
-from synth.sample import WRITTEN, Finding, Sample
+from synth.sample import WORDED, WRITTEN, Finding, Sample
 from synth_kg.aliases import named_in, normal, share_stem
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _MOSTLY, _HARDLY = 0.3, 0.02
 """Share of Chinese characters among the letters of a Chinese text, at least, and of an English one, at most.
 English names in parentheses take up to two thirds of a Chinese text's letters."""
-_SENTENCE = re.compile(r"[.?!]\s+|\n+")
+_SENTENCE = re.compile(r"[.?!]\s+|[。？！]|\n+")
 
 
 def schema(sample: Sample, _context: Context) -> Iterator[Finding]:
@@ -62,10 +63,18 @@ def leak(sample: Sample, context: Context) -> Iterator[Finding]:
 def language(sample: Sample, _context: Context) -> Iterator[Finding]:
     """The texts are in the script of the row's language."""
     for place in ("question", "reasoning", "response"):
-        text = getattr(sample, place)
+        text = _unnamed(getattr(sample, place), sample)
         chinese = len(_CHINESE.findall(text)) / max(1, len(_LETTER.findall(text)))
         if (sample.language == "zh" and chinese < _MOSTLY) or (sample.language == "en" and chinese > _HARDLY):
             yield fault("not in the language of the row", place, quote=f"{chinese:.0%} Chinese characters")
+
+
+def _unnamed(text: str, sample: Sample) -> str:
+    """A text without the names of diseases, which a row keeps in the language of its source."""
+    if sample.language == WORDED:
+        return text
+    heads = (item.head.name for item in sample.seed.evidence if item.head is not None and item.head.type == "Disease")
+    return reduce(lambda left, name: left.replace(name, " "), sorted({*heads}, key=len, reverse=True), text)
 
 
 def answered(sample: Sample, _context: Context) -> Iterator[Finding]:
@@ -78,9 +87,11 @@ def answered(sample: Sample, _context: Context) -> Iterator[Finding]:
         yield fault("the reasoning does not end in the answer", "steps")
     letter = sample.answer.option
     closing = _SENTENCE.split(sample.steps[-1].text)
-    if letter and not any(re.search(rf"\b{letter}\b", s) and f" {answer} " in f" {normal(s)} " for s in closing):
+    if letter and not any(
+        re.search(rf"(?<![A-Za-z]){letter}(?![A-Za-z])", s) and f" {answer} " in f" {normal(s)} " for s in closing
+    ):
         yield fault("the reasoning does not end in the answer's letter", "steps")
-    if sample.topic in {"diagnosis", "pathogen", "process"} and f" {answer} " in f" {first} ":
+    if sample.topic in {"diagnosis", "pathogen", "process", "syndrome"} and f" {answer} " in f" {first} ":
         yield fault("the answer is given before it is argued for", "steps.0")
     if f" {answer} " not in f" {normal(sample.response)} ":
         yield fault("the response does not give the answer", "response")
@@ -117,7 +128,7 @@ def repetition(sample: Sample, _context: Context) -> Iterator[Finding]:
     twice = next((text for text, count in sentences.items() if count > 1), None)
     if twice:
         yield fault("a sentence is said twice", "reasoning", quote=twice)
-    claims = Counter(claim.text for step in sample.steps for claim in step.claims)
-    again = next((text for text, count in claims.items() if count > 1), None)
+    claims = Counter((claim.text, claim.evidence) for step in sample.steps for claim in step.claims)
+    again = next((text for (text, _), count in claims.items() if count > 1), None)
     if again and not twice:
         yield fault("a claim is made twice", "steps", quote=again)

@@ -10,28 +10,47 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from synth.checks.concepts import fault, is_child, stem_findings, wrong_options
 from synth.claims import same
+from synth.claims_annotated import about
 from synth.differential import fair
 from synth.prompts import Prompts, bare
-from synth.sample import WRITTEN, Claim, Evidence, Finding, Sample
+from synth.sample import ANNOTATED, WORDED, WRITTEN, Claim, Evidence, Finding, Sample
 from synth_kg.aliases import normal
+from synth_kg.tables import Mode, Onset, System
 
 if TYPE_CHECKING:
     from synth.checks import Context
     from synth_kg.knowledge import Knowledge
 
 GROUNDED = "grounded"
-WORDED = "en"
-"""Language in which evidence is worded."""
-_WORD = re.compile(r"[a-z]+")
+_WORD = re.compile(r"[a-z]+|[\u4e00-\u9fff]")
+"""A word, or a Chinese character."""
 _LETTERS = frozenset("abcdefgh")
-_DENYING = frozenset(("no", "not", "never", "without", "neither", "nor", "cannot", "hardly", "false"))
-_DENIALS = re.compile(rf"\b(?:{'|'.join(sorted(_DENYING))})\b")
-_SENTENCE = re.compile(r"[.?!]\s+")
+_DENYING_ZH = frozenset("不无没非未别勿莫否")
+_DENYING = frozenset(("no", "not", "never", "without", "neither", "nor", "cannot", "hardly", "false", *_DENYING_ZH))
+_DENIALS = re.compile(rf"\b(?:{'|'.join(sorted(_DENYING - _DENYING_ZH))})\b|[{''.join(sorted(_DENYING_ZH))}]")
+_SENTENCE = re.compile(r"[.?!]\s+|[。？！；]")
 _BREAK = re.compile(r"\{\{|\}\}|\{%|%\}|\"|\{#.*?#\}", re.S)
 """Where a template's own words end: at a tag, a quotation mark, a comment."""
 _AGED = re.compile(r"\b(\d+)-year-old (woman|man|girl|boy)\b")
 _PERSONS = frozenset(
-    ("a", "an", "adult", "infant", "woman", "man", "girl", "boy", "year", "old", "she", "he", "the", "patient")
+    (
+        "a",
+        "an",
+        "male",
+        "female",
+        "adult",
+        "infant",
+        "woman",
+        "man",
+        "girl",
+        "boy",
+        "year",
+        "old",
+        "she",
+        "he",
+        "the",
+        "patient",
+    )
 )
 _RECIPES = {
     "vignette": "vignette", "open": "vignette", "multihop": "vignette", "reverse": "reverse",
@@ -43,6 +62,8 @@ _CHOICES = {"pathogen": "pathogen", "route": "route", "finding": "finding", "dru
 
 def recipe_of(sample: Sample) -> str:
     """The template folder of a row."""
+    if sample.topic in ANNOTATED:
+        return f"syndromes/{sample.genre}_{sample.topic}"
     return _RECIPES.get(sample.genre) or _CHOICES.get(sample.topic, "")
 
 
@@ -167,11 +188,22 @@ def _tellable(knowledge: Knowledge, ref: str) -> tuple[str, ...]:
     """What one piece of evidence lets a stem tell."""
     tables = knowledge.tables
     row, edge = tables.rows.get(ref), knowledge.graph.edges.get(ref)
+    if told := _annotated(knowledge, ref):
+        return told
     names = (getattr(row, "finding", ""), *(knowledge.findings_of(edge) if edge else ()))
     findings = (tables.findings[name] for name in names if name in tables.findings)
     worded = (text for f in findings for text in (f.clinical, f.patient, bare(f.clinical)))
     rest = (getattr(row, name, "") for name in ("statement", "exposure", "history"))
     return tuple(dict.fromkeys(text for text in (*worded, *rest) if text))
+
+
+def _annotated(knowledge: Knowledge, ref: str) -> tuple[str, ...]:
+    """The names and wordings of what an annotation, or a line that words annotations, is about."""
+    row = knowledge.tables.rows.get(ref)
+    if isinstance(row, Mode | Onset | System):
+        return (row.name, row.name_zh)
+    item = knowledge.annotations.known(ref) if knowledge.annotations is not None and row is None else None
+    return tuple(name for names in about(knowledge, item) for name in names) if item is not None else ()
 
 
 def _strange(text: str, said: list[str], known: frozenset[str] | set[str], speech: _Speech) -> str:
@@ -246,6 +278,8 @@ def _words_of(text: str) -> frozenset[str]:
 @lru_cache(maxsize=20_000)
 def _named_by(knowledge: Knowledge, ref: str) -> frozenset[str]:
     """Words of the names in one line of the tables."""
+    if told := _annotated(knowledge, ref):
+        return frozenset[str]().union(*map(_words_of, told))
     row, tables = knowledge.tables.rows.get(ref), knowledge.tables
     texts = [getattr(row, name, "") for name in ("name", "clinical", "agent", "route", "drug", "statement", "disease")]
     if (finding := tables.findings.get(str(getattr(row, "finding", "")))) is not None:

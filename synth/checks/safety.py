@@ -8,7 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from synth.checks.concepts import denied_findings, fault, stem_findings
-from synth.sample import Finding, Sample
+from synth.sample import ANNOTATED, Finding, Sample
 
 if TYPE_CHECKING:
     from synth.checks import Context
@@ -54,7 +54,7 @@ _QUANTITY_ZH = re.compile(
     r"剂量|用量|禁忌|禁用|禁止(?:使?用|服)|禁服|慎用|相互作用|[合联并同]用|同服|配伍|"
     r"(?:不宜|不可|不能|不得|不应|切勿|避免)[^。；，,]{0,6}(?:用|服|与|给)|忌(?:与|用|服)"
 )
-_DIAGNOSTIC = {"diagnosis", "pathogen", "process", "finding", "comparison", "mechanism", "route"}
+_DIAGNOSTIC = {"diagnosis", "pathogen", "process", "finding", "comparison", "mechanism", "route", *ANNOTATED}
 
 
 def safety(sample: Sample, context: Context) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def safety(sample: Sample, context: Context) -> Iterator[Finding]:
         yield fault("speaks of self-harm or an overdose", "question", quote=barred.group(0))
     if sample.topic not in _DIAGNOSTIC and _MINOR.search(sample.question):
         yield fault("a minor or a pregnant patient outside a diagnosis", "question")
-    if sample.genre not in {"vignette", "open", "multihop"}:
+    if sample.genre not in {"vignette", "open", "multihop"} or sample.topic in ANNOTATED:
         return
     knowledge = context.knowledge
     anchor = sample.seed.anchor

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from synth.checks.concepts import concepts, denied_findings, fault, is_child, stem_findings, wrong_options
 from synth.claims import inputs_told, worked_again
 from synth.differential import MISSED, doubles
-from synth.sample import Finding, Sample
+from synth.sample import ANNOTATED, Finding, Sample
 from synth_kg.aliases import same_name, share_stem, share_word
 from synth_kg.formulas import FORMULAS, show
 
@@ -38,6 +38,8 @@ def options_distinct(sample: Sample, context: Context) -> Iterator[Finding]:
 
 def unique(sample: Sample, context: Context) -> Iterator[Finding]:
     """The answer is right and every other option is wrong, by the rules of the topic."""
+    if sample.topic in ANNOTATED:
+        return  # a check of its own
     yield from _answer_named(sample, context)
     rule = _RULES.get(sample.topic, _calculation if sample.genre == "calculation" else None)
     if rule is not None:
@@ -232,7 +234,7 @@ def hops(sample: Sample, context: Context) -> Iterator[Finding]:
     Without the findings, what the stem tells besides (an exposure, the patient's age) must leave
     more than one option; and the findings must not say the answer of the second hop themselves.
     """
-    if sample.genre != "multihop":
+    if sample.genre != "multihop" or sample.topic in ANNOTATED:
         return
     knowledge = context.knowledge
     infections = knowledge.tables.infections

@@ -41,7 +41,7 @@ def info(arguments: argparse.Namespace) -> int:
     print("\nwhat can be made (evidence sets, anchors, seeds before a set is used too often):")
     for genre, units in seeds.lists.items():
         most = seeds.capacity(genre)
-        anchors = len({unit.anchor for unit in units})
+        anchors = len({unit.anchor for unit in iter(units)})
         print(f"  {genre:<12}{len(units):>7}{anchors:>7}{'endless' if most >= ENDLESS else most:>10}")
     return 0
 

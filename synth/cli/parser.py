@@ -108,7 +108,10 @@ def _generate(commands: Any) -> None:
         "synth generate --seed kg -n 1000 --out runs/first", "generate:generate",
     )  # fmt: skip
     parser.add_argument("--seed", choices=("kg", "textbook", "case"), help="where samples start")
-    parser.add_argument("--source", nargs="+", metavar="PATH", help="OBO files instead of the bundled graph")
+    parser.add_argument(
+        "--source", nargs="+", action="extend", metavar="PATH",
+        help="what to read instead of the bundled graph: ontologies, HPO with its annotations, or a built graph",
+    )  # fmt: skip
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-n", type=int, metavar="N", help="seeds to attempt in all (default: 100)")
     amount.add_argument("--accept", type=int, metavar="N", help="rows to accept, from at most 5N seeds")
@@ -158,7 +161,9 @@ def _verify(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("data", type=Path, metavar="DATA.jsonl", help="rows, or a run folder")
     parser.add_argument("--kg", metavar="GRAPH", help="a built graph that the rows name")
-    parser.add_argument("--source", nargs="+", default=[], metavar="PATH", help="OBO files that the rows rest on")
+    parser.add_argument(
+        "--source", nargs="+", action="extend", default=[], metavar="PATH", help="files or graph that the rows rest on"
+    )
 
 
 def _show(commands: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from synth.plan import Directive, Plan, Spot
-from synth.recipes import calculation, compare, drugs, explainer, infections, vignette
+from synth.recipes import calculation, compare, drugs, explainer, infections, syndromes, vignette
 from synth_kg.knowledge import Knowledge
 
 Recipe = Callable[[Knowledge, Spot, Random, Sequence[Directive]], Plan]
@@ -29,6 +29,11 @@ _RECIPES: dict[tuple[str, str], Recipe] = {
     ("choice", "finding"): compare.compose_finding,
     ("compare", "comparison"): compare.compose_comparison,
     ("choice", "drug class"): drugs.compose,
+    ("vignette", "syndrome"): syndromes.compose_diagnosis,
+    ("multihop", "inheritance"): syndromes.compose_inheritance,
+    ("choice", "inheritance"): syndromes.compose_inheritance,
+    ("choice", "feature"): syndromes.compose_feature,
+    ("compare", "feature"): syndromes.compose_comparison,
     ("explainer", "mechanism"): explainer.compose,
     ("abstract", "mechanism"): explainer.compose,
     ("dialogue", "mechanism"): explainer.compose,

@@ -14,7 +14,6 @@ and the number of seeds asked for do not enter.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,10 @@ from typing import Any
 from synth.config import Config
 from synth.differential import OFFERED, doubles, fair, other_drugs, weighable
 from synth.plan import NoPlan, Spot, Unit
+from synth.sample import WORDED
+from synth.seeds import syndromes
+from synth.seeds.syndromes import Rounds
+from synth.seeds.syndromes import uniform as _uniform
 from synth_kg.aliases import share_stem, share_word
 from synth_kg.formulas import FORMULAS
 from synth_kg.knowledge import Knowledge
@@ -37,6 +40,15 @@ STARS = 30
 _STAR_USES = (("multihop", "pathogen", 60), ("multihop", "process", 20), ("open", "diagnosis", 15))
 """How many of a hundred star-shaped evidence sets that a genre can use it gets, so that no two
 genres spend the same set; what is left goes to vignettes."""
+
+
+_LISTS = {
+    "vignette": ("vignette", "syndrome"),
+    "multihop": ("multihop", "syndrome hop"),
+    "choice": ("pathogen", "route", "finding", "drug class", "inheritance", "feature"),
+    "compare": ("compare", "syndromes"),
+}
+"""The lists from which a genre is drawn in turn, where there are several."""
 
 
 @lru_cache(maxsize=8)
@@ -267,7 +279,7 @@ class Draws:
         self.index, state = mark or (0, {"spent": {}, "credit": {}})
         self._spent = Counter(state["spent"])
         shares = seeds.shares()
-        self._shares = {genre: share for genre, share in shares.items() if self._spent[genre] < seeds.capacity(genre)}
+        self._shares = {genre: share for genre, share in shares.items() if seeds.has(genre, self._spent[genre])}
         self._credit = {genre: float(state["credit"].get(genre, 0.0)) for genre in shares}
 
     def mark(self) -> tuple[int, dict[str, Any]]:
@@ -288,7 +300,7 @@ class Draws:
         spot = self.seeds.spot(self.index, genre, self._spent[genre])
         self._spent[genre] += 1
         self.index += 1
-        if self._spent[genre] >= self.seeds.capacity(genre):
+        if not self.seeds.has(genre, self._spent[genre]):
             del self._shares[genre]
         return spot
 
@@ -299,8 +311,12 @@ class Seeds:
     def __init__(self, knowledge: Knowledge, config: Config) -> None:
         self.knowledge = knowledge
         self.config = config
-        self.lists = units(knowledge)
-        self._orders = {genre: self._order(found) for genre, found in self.lists.items()}
+        worded = config.engine != "grounded" or config.lang == WORDED
+        listed = units(knowledge) if worded else {}  # the reviewed tables are in English
+        drawn = syndromes.units(knowledge, config.random_seed)
+        self.lists: dict[str, list[Unit] | Rounds] = {**listed, **drawn}
+        self._orders: dict[str, list[Unit] | Rounds] = {genre: self._order(found) for genre, found in listed.items()}
+        self._orders |= drawn
 
     def capacity(self, genre: str) -> int:
         """How many rows a genre can give before it repeats an evidence set too often."""
@@ -308,22 +324,31 @@ class Seeds:
             return ENDLESS
         return len(self.lists[genre]) * self.config.sampling.per_evidence_set
 
+    def has(self, genre: str, ordinal: int) -> bool:
+        """Whether a genre can give a row of this ordinal, counted from 0."""
+        found = self.lists[genre]
+        return (isinstance(found, Rounds) and found.reaches(ordinal)) or ordinal < self.capacity(genre)
+
     def __iter__(self) -> Iterator[Spot]:
         """Yield the seeds from index 0; ends only if every genre is spent."""
         return Draws(self)
 
     def shares(self) -> dict[str, float]:
         """The shares of the genres that can be made."""
-        return {genre: share for genre, share in self._shares().items() if share > 0 and self.lists[genre]}
+        return {genre: share for genre, share in self._shares().items() if share > 0}
 
     def _shares(self) -> dict[str, float]:
-        mixture = self.config.mixture.model_dump()
-        choice = mixture.pop("choice") / 4
-        return {**mixture, **dict.fromkeys(("pathogen", "route", "finding", "drug class"), choice)}
+        shares: dict[str, float] = {}
+        for genre, share in self.config.mixture.model_dump().items():
+            names = [name for name in _LISTS.get(genre, (genre,)) if self.lists.get(name)]
+            shares |= dict.fromkeys(names, share / max(1, len(names)))
+        return shares
 
     def spot(self, index: int, genre: str, ordinal: int) -> Spot:
         """The seed of an index: the next of its genre."""
         order = self._orders[genre]
+        if isinstance(order, Rounds) and order.reaches(ordinal):
+            return Spot(index, order[ordinal], 0)
         turn, place = divmod(ordinal, len(order))
         return Spot(index, order[place], turn)
 
@@ -349,9 +374,3 @@ class Seeds:
             described = max(len(self.knowledge.stated(unit.anchor)), 1)
             weights[unit] = damping * described**-options.rarity / sizes[unit.anchor]
         return weights
-
-
-def _uniform(seed: int, purpose: str, name: str) -> float:
-    """A number in (0, 1) that depends on its arguments alone."""
-    data = hashlib.blake2b(f"{seed}|{purpose}|{name}".encode(), digest_size=8).digest()
-    return (int.from_bytes(data, "big") + 0.5) / 2**64

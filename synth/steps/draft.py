@@ -14,6 +14,7 @@ from synth.plan import Directive, NoPlan, Plan, Spot, Unit, kind_of
 from synth.recipes import compose
 from synth.recipes.shared import rewordings
 from synth.sample import (
+    ANNOTATED,
     Answer,
     Claim,
     Difficulty,
@@ -192,6 +193,7 @@ class Draft:
         return sample.model_copy(update={"id": content_id(sample)})
 
 
+_CONSULTED = {"record", "closure", "count"}
 _STEM_TABLES = {"patients", "infections", "mainstays"}
 """Tables whose lines a question may rest on without a claim: who the patient is, what he was
 exposed to, what is being treated."""
@@ -204,7 +206,7 @@ def cited(evidence: Sequence[Evidence], steps: Sequence[Step]) -> tuple[tuple[Ev
     the stem rests on them.
     """
     used = {ident for step in steps for claim in step.claims for ident in claim.evidence}
-    kept = [e for e in evidence if e.type != "record" or e.id in used or e.table in _STEM_TABLES]
+    kept = [e for e in evidence if e.type not in _CONSULTED or e.id in used or e.table in _STEM_TABLES]
     names = {item.id: f"e{number}" for number, item in enumerate(kept, 1)}
     return (
         tuple(item.model_copy(update={"id": names[item.id]}) for item in kept),
@@ -229,4 +231,6 @@ def _lettered(options: Sequence[str]) -> dict[str, str] | None:
 
 def _tail(plan: Plan) -> str | None:
     """The long-tail bucket that a plan can be told to belong to."""
+    if plan.topic in ANNOTATED:
+        return "rare disease"
     return "numerical calculation" if plan.genre == "calculation" else None

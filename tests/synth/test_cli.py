@@ -103,11 +103,11 @@ SOURCES = {
     "empty.obo": (b"", "empty"),
     "pointer.obo": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "LFS"),
     "page.obo": (b"<html><body>Not found</body></html>", "HTML"),
-    "edges.csv": (b"a,b,c\n1,2,3\n", "later version"),
-    "graph.json": (b'{"nodes": [\n]}\n', "later version"),
+    "edges.csv": (b"a,b,c\n1,2,3\n", "cannot tell nodes and relations"),
+    "graph.json": (b'{"nodes": [\n]}\n', "not of an OBO graph"),
     "x.zip": (b"PK\x03\x04", "zip"),
-    "words.txt": (b"words", "not an OBO"),
-    "other.obo": (b"format-version: 1.4\n\n[Term]\nid: X:1\nname: nothing of ours\n", "tables keep nothing"),
+    "words.txt": (b"words", "not triples"),
+    "other.obo": (b"format-version: 1.4\n\n[Term]\nid: X:1\nname: nothing of ours\n", "nothing can be made of it"),
 }
 
 

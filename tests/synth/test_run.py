@@ -185,7 +185,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_made_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="English only"):
+    with pytest.raises(UsageError, match="labels in that language"):
         synth.generate(Config(lang="zh"), n=1, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
