@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from synth.sample import GENRES, WRITTEN, Sample
+from synth.sample import GENRES, WRITTEN, Sample, words
 
 STEPS = ("draft", "check", "admit", "score")
 """Where a sample can end, in order. Reflection mends what `check` and `admit` reject, so a
@@ -60,7 +60,7 @@ class Funnel:
         self.shapes[sample.generator.prompt.split(" ", 1)[0]] += 1
         if sample.genre not in WRITTEN:
             self.chains += 1
-            self.long += len(sample.reasoning.split()) >= LONG
+            self.long += words(sample.reasoning) >= LONG
 
     def state(self) -> dict[str, Any]:
         """The counts as JSON, from which `of` makes them again."""

@@ -198,9 +198,8 @@ def _made_again(sample: Sample, context: Context) -> Iterator[tuple[str, str]]:
     prove it (see `Verification.worded`). All else is made again.
     """
     origin, config = origin_of(sample.generator.sampling)
-    engine: Engine = Grounded(context.claims)
-    if sample.generator.engine != GROUNDED:
-        engine, config = Echo(sample), config.model_copy(update={"lang": sample.language})
+    config = config.model_copy(update={"lang": sample.language})
+    engine: Engine = Grounded(context.claims) if sample.generator.engine == GROUNDED else Echo(sample)
     draft = Draft(context.knowledge, config, engine)
     again = _now(draft(origin.spot, origin.directives))
     for name in _MADE:

@@ -184,7 +184,12 @@ def alike(knowledge: Knowledge, one: int, other: int) -> bool:
 
 def _alike(a: Annotations, one: int, other: int) -> bool:
     names = (a.graph.name(one), a.graph.name(other))
-    return a.related(one, other) or bool({*a.parents(one)} & {*a.parents(other)}) or opposed(*names)
+    return (
+        a.text(one) == a.text(other)
+        or a.related(one, other)
+        or bool({*a.parents(one)} & {*a.parents(other)})
+        or opposed(*names)
+    )
 
 
 def same(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
@@ -196,7 +201,7 @@ def same(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
 def missing(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list[int]:
     """The findings that a disease is not known to bring, not even in broader words."""
     a, entries = annotated(knowledge), same(knowledge, disease)
-    return [term for term in terms if not any(a.may_bring(term)[one - a.first] for one in entries)]
+    return [term for term in terms if not any(a.among(one, a.may_bring(term)) for one in entries)]
 
 
 def untouched(knowledge: Knowledge, disease: int, term: int) -> int | None:
@@ -221,13 +226,14 @@ def contenders(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list
     """
     a = annotated(knowledge)
     shared = np.zeros(a.size)
-    lacking = np.zeros(a.size, np.int64)
+    lacking = np.full(a.size, len(terms))
     far = np.zeros(a.size, np.bool_)
     for term in terms:
         shared[a.often(term)] += np.log(a.size / max(1, len(a.bringing(term))))
-        absent = ~a.may_bring(term)
-        lacking += absent
-        far |= absent & _far(knowledge, term)
+        lacking[a.may_bring(term)] -= 1
+        alone = _far(knowledge, term)
+        alone[a.may_bring(term)] = False
+        far |= alone
     fit = np.flatnonzero((shared > 0) & (lacking >= MISSED) & far & anchors(knowledge) & described(knowledge))
     name = a.name(disease)
     found: list[int] = []
@@ -243,7 +249,6 @@ def contenders(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list
     return found
 
 
-@lru_cache(maxsize=50_000)
 def _far(knowledge: Knowledge, term: int) -> Diseases:
     """The diseases that are not known to affect any organ system of a finding, nor any beside it."""
     a = annotated(knowledge)
@@ -361,7 +366,8 @@ def pairs(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most
 def tells_apart(knowledge: Knowledge, term: int, other: int) -> bool:
     """Whether a finding speaks against a disease: denied, or of an organ that it is not known to affect."""
     a = annotated(knowledge)
-    if all(a.denies(one, term) is not None for one in same(knowledge, other)):
+    denied = [a.denies(one, term) for one in same(knowledge, other)]
+    if all(node is not None and a.text(node) for node in denied):
         return True
     return bool(missing(knowledge, other, [term])) and untouched(knowledge, other, term) is not None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -308,19 +309,17 @@ class Annotations:
         """The diseases, counted from 0, that are annotated with a term or one below it."""
         return self._bringing.get(term, _NOBODY)
 
-    def may_bring(self, term: int) -> Diseases:
-        """The diseases that are annotated with a term, one below it, or one above it that is no organ system."""
+    def may_bring(self, term: int) -> NDArray[np.int32]:
+        """The diseases, counted from 0, annotated with a term, one below it, or one above it that is no organ system."""
         found = self._may.get(term)
         if found is None:
-            found = np.zeros(self.size, np.bool_)
-            found[self.bringing(term)] = True
-            for broader in self.above(term) - self.systems:
-                found[self._annotated.get(broader, [])] = True
-            self._may[term] = found
+            broader = (self._annotated.get(node, []) for node in self.above(term) - self.systems)
+            several = {*self.bringing(term).tolist(), *chain.from_iterable(broader)}
+            found = self._may[term] = np.fromiter(sorted(several), np.int32, len(several))
         return found
 
     @cached_property
-    def _may(self) -> dict[int, Diseases]:
+    def _may(self) -> dict[int, NDArray[np.int32]]:
         return {}
 
     @cached_property
@@ -351,9 +350,12 @@ class Annotations:
 
     def brings(self, disease: int, term: int) -> bool:
         """Whether a disease is annotated with a term or one below it."""
-        there = self.bringing(term)
-        at = int(np.searchsorted(there, disease - self.first))
-        return at < len(there) and int(there[at]) == disease - self.first
+        return self.among(disease, self.bringing(term))
+
+    def among(self, disease: int, places: NDArray[np.int32]) -> bool:
+        """Whether a disease is among some, counted from 0 and in order."""
+        at = int(np.searchsorted(places, disease - self.first))
+        return at < len(places) and int(places[at]) == disease - self.first
 
     # -- statements, for proofs
 

@@ -24,6 +24,7 @@ _CLASSES = re.compile(
 _OTHER = re.compile(r"\b(?:or|and/or)\b", re.I)
 _SPLIT = re.compile(r" (?:of|in|with|on|to|from|due|affecting|involving|at|by|for|during|after|without|between)\b ")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+_INSIDE = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
 _CLASSES_ZH = re.compile(
     r"异常|形态|表型|胎儿|胎盘|孕|妊娠|产前|死亡|猝死|自杀|自残|自伤|过量|[()（）/、，,;；]|疾病$|或|和"
 )
@@ -81,4 +82,5 @@ def chinese(names: Iterable[str]) -> str:
     ('厚唇', '')
     """
     found = next((str(name) for name in names if _HAN.search(str(name))), "")
+    found = _INSIDE.sub("", found)
     return "" if not found or _CLASSES_ZH.search(found) or len(found) > _LONGEST // 2 else found

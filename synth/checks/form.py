@@ -9,7 +9,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from synth.checks.concepts import fault, wrong_options
-from synth.sample import WORDED, WRITTEN, Finding, Sample
+from synth.sample import WORDED, WRITTEN, Finding, Sample, words
 from synth_kg.aliases import named_in, normal, share_stem
 
 if TYPE_CHECKING:
@@ -115,11 +115,11 @@ def length(sample: Sample, context: Context) -> Iterator[Finding]:
 
     Written texts carry theirs in the response.
     """
-    words = len(sample.reasoning.split()) + len(_CHINESE.findall(sample.reasoning)) // 2
-    if sample.genre not in WRITTEN and words < context.bounds.min_reasoning_words:
-        yield fault("too few words of reasoning", "reasoning", quote=str(words))
-    if words > context.bounds.max_reasoning_words:
-        yield fault("too many words of reasoning", "reasoning", quote=str(words))
+    count = words(sample.reasoning)
+    if sample.genre not in WRITTEN and count < context.bounds.min_reasoning_words:
+        yield fault("too few words of reasoning", "reasoning", quote=str(count))
+    if count > context.bounds.max_reasoning_words:
+        yield fault("too many words of reasoning", "reasoning", quote=str(count))
 
 
 def repetition(sample: Sample, _context: Context) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ _LETTERS = frozenset("abcdefgh")
 _DENYING_ZH = frozenset("不无没非未别勿莫否")
 _DENYING = frozenset(("no", "not", "never", "without", "neither", "nor", "cannot", "hardly", "false", *_DENYING_ZH))
 _DENIALS = re.compile(rf"\b(?:{'|'.join(sorted(_DENYING - _DENYING_ZH))})\b|[{''.join(sorted(_DENYING_ZH))}]")
-_SENTENCE = re.compile(r"[.?!]\s+|[。？！；]")
+_SENTENCE = re.compile(r"[.?!]\s+|[。？！]")
 _BREAK = re.compile(r"\{\{|\}\}|\{%|%\}|\"|\{#.*?#\}", re.S)
 """Where a template's own words end: at a tag, a quotation mark, a comment."""
 _AGED = re.compile(r"\b(\d+)-year-old (woman|man|girl|boy)\b")

@@ -174,6 +174,8 @@ class _Blank(dict[str, str]):
 _ANY = _Blank({name: "" for name in ("label", "expression", "value", "unit", "slip", "rule", "reading", "about")})
 
 
+_SPACED_ZH = re.compile(r"(?<=[\u4e00-\u9fff。；：，？！、（）]) +(?=[\u4e00-\u9fff（])|(?<=[。；：，？！、（）]) +")
+"""Spaces that templates leave where Chinese has none."""
 _JOINT = re.compile(r"([.?;])(?=[A-Za-z])")
 
 
@@ -187,6 +189,7 @@ def tidy(text: str) -> str:
         text = text.replace(f" {mark}", mark)
     text = _JOINT.sub(r"\1 ", text)
     text = text.replace("..", ".").replace(",,", ",").replace(",.", ".")
+    text = _SPACED_ZH.sub("", text)
     out: list[str] = []
     for sentence in text.split(". "):
         out.append(cap(sentence))

@@ -14,7 +14,7 @@ from synth.errors import FaultError, NotBuiltError, UsageError
 from synth.export import formats
 from synth.profiles import obligations_of
 from synth.run import ACCEPTED, CONFIG, DATABASE, FUNNEL, REJECTED, write_whole
-from synth.sample import CAVEAT, Sample
+from synth.sample import CAVEAT, Sample, words
 
 FORMATS: dict[str, Callable[[Sample, str], dict[str, Any]]] = {
     "messages": formats.messages,
@@ -109,7 +109,7 @@ def _card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    words = sorted(len(row.reasoning.split()) for row in rows)
+    lengths = sorted(words(row.reasoning) for row in rows)
     return environment.get_template("card.md.j2").render(
         name=name,
         format=format,
@@ -124,7 +124,7 @@ def _card(
         generators=Counter(f"{row.generator.engine} ({row.generator.model})" for row in rows),
         lineage=sorted({(item.source, item.version, item.license) for row in rows for item in row.lineage}),
         graphs=sorted({row.seed.graph for row in rows}),
-        median=words[len(words) // 2],
+        median=lengths[len(lengths) // 2],
         obligations=obligations,
         caveat=CAVEAT,
     )

@@ -56,7 +56,7 @@ class LackFact(NamedTuple):
     untouched: tuple[str, ...]
     """The count of features of the finding's organ system; empty where there are some."""
     denied: str
-    """The annotation that denies it; empty where none does."""
+    """The annotation that denies it, or what it is a kind of; empty where none does."""
 
 
 class RivalFact(NamedTuple):
@@ -122,7 +122,7 @@ class _Book:
         return LackFact(
             self.a.text(term), (self.book.count(self.a.count([term], disease)),),
             (self.book.count(self.a.count([system], disease)),) if system is not None else (),
-            self.annotation(disease, denied)[0] if denied == term else "",
+            self.annotation(disease, denied)[0] if denied is not None and self.a.text(denied) else "",
         )  # fmt: skip
 
     def onset(self, disease: int) -> tuple[str, ...]:
@@ -298,7 +298,7 @@ def compose_feature(knowledge: Knowledge, spot: Spot, draw: Random, directives: 
     pool = [t for t in syndromes.foils(knowledge, disease, target, given) if a.ident(t) not in dropped(directives)]
     if len(pool) < OFFERED:
         raise NoPlan("too few findings that are far from the disease")
-    order = [target, *draw.sample(pool, OFFERED)]
+    order = [target, *_of_other_organs(knowledge, pool, draw)]
     draw.shuffle(order)
     letters = {term: LETTERS[place] for place, term in enumerate(order)}
     facts = {
@@ -319,6 +319,13 @@ def compose_feature(knowledge: Knowledge, spot: Spot, draw: Random, directives: 
     answer = Answer(text=cap(a.text(target)), option=letters[target], aliases=(), concept=a.ident(target))
     entries = [(cap(a.text(term)), a.ident(term)) for term in order]
     return _finish(book, spot, answer, entries, facts, target)
+
+
+def _of_other_organs(knowledge: Knowledge, pool: Sequence[int], draw: Random) -> list[int]:
+    """Three findings of a pool, of different organ systems where there are such."""
+    drawn = draw.sample(pool, len(pool))
+    first = {syndromes.system_rows(knowledge, term)[0][0]: term for term in reversed(drawn)}
+    return [*first.values(), *(term for term in drawn if term not in first.values())][:OFFERED]
 
 
 def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
