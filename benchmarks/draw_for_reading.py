@@ -19,7 +19,13 @@ from synth.sample import Evidence, Sample
 def said(item: Evidence) -> str:
     """A piece of evidence in one line."""
     if item.head and item.tail:
-        return f"edge: {item.head.name} --{item.relation}--> {item.tail.name} [{item.source}]"
+        how_often = "; ".join(f"{one.frequency} {one.reference}".strip() for one in item.said or ())
+        told = "does not have" if item.negated else item.relation
+        return f"{item.type}: {item.head.name} --{told}--> {item.tail.name} {how_often} [{item.source}]"
+    if item.type == "count" and item.terms and item.result:
+        counted = " + ".join(node.name for node in item.terms)
+        of = f"of {item.head.name}" if item.head else ""
+        return f"count: {item.result.value:g} {item.result.unit} {of}: {counted} [{item.source}]"
     if item.inputs and item.result:
         given = ", ".join(f"{q.name} {q.value:g} {q.unit}".strip() for q in item.inputs)
         return f"calculation {item.formula}: {given} = {item.result.value:g} {item.result.unit} [{item.source}]"

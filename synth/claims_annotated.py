@@ -1,24 +1,22 @@
-"""What annotations let a row say: the claim forms of diseases that are known by them (see `synth.claims`)."""
+"""What annotations let a row say: the claim forms of diseases that are known by them (see `synth.claims`).
+
+No form says that a disease does not bring what nobody has described in it: it says that it is not described.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from synth.syndromes import FEW, MANY, RICH
-from synth_kg.annotations import Annotation, Annotations, Closure, Count
+from synth.syndromes import FEW, MANY
+from synth_kg.annotations import Annotation, Annotations, Count
 from synth_kg.graph import Key
 from synth_kg.knowledge import Knowledge
-from synth_kg.tables import Mode, Onset, System
+from synth_kg.tables import Mode, Onset
 
 Fields = Mapping[str, Any]
-OFTEN = {
-    "obligate": "nearly all",
-    "very frequent": "most",
-    "frequent": "many",
-    "occasional": "some",
-    "very rare": "few",
-}
+OFTEN = {"obligate": "all", "very frequent": "most", "frequent": "many", "occasional": "some", "very rare": "few"}
 
 
 def _named(a: Annotations, key: Key) -> str:
@@ -36,52 +34,35 @@ def _only(items: Sequence[object], kind: type[Any], *others: type[Any]) -> Any |
     return found[0] if len(found) == 1 and beside else None
 
 
-def _phenotype(a: Annotations, items: Sequence[object], *, negated: bool) -> tuple[Annotation, dict[str, Any]] | None:
-    told = _only(items, Annotation)
-    if told is None or told.edge.relation != "has_phenotype" or told.edge.negated is not negated:
-        return None
-    return told, {"disease": _named(a, told.edge.head), "finding": _named(a, told.edge.tail)}
+def _phenotypes(items: Sequence[object], *, negated: bool) -> list[Annotation]:
+    """Phenotypes of one disease, all asserted or all denied; none if there is anything else."""
+    told = [item for item in items if isinstance(item, Annotation)]
+    kinds = {(one.edge.head, one.edge.relation, one.edge.negated) for one in told}
+    right = len(told) == len(items) and len(kinds) == 1
+    return told if right and {kind[1:] for kind in kinds} == {("has_phenotype", negated)} else []
 
 
 def _shows(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    """Findings of one disease that are found as often as each other."""
-    told = [item for item in items if isinstance(item, Annotation)]
-    kinds = {(one.edge.head, one.edge.relation, one.edge.negated, one.typicality) for one in told}
-    if len(told) == len(items) and len(kinds) == 1:
-        ((head, relation, negated, typicality),) = kinds
-        if relation == "has_phenotype" and not negated and typicality:
-            findings = [_named(a, one.edge.tail) for one in told]
-            yield {"disease": _named(a, head), "findings": findings, "often": OFTEN[typicality]}
+    """Findings that are found as often as each other, by what a source says in general."""
+    told = _phenotypes(items, negated=False)
+    often = {one.typicality for one in told}
+    if len(often) == 1 and not any(one.counted for one in told) and (word := OFTEN.get(*often)):
+        findings = [_named(a, one.edge.tail) for one in told]
+        yield {"disease": _named(a, told[0].edge.head), "findings": findings, "often": word}
 
 
 def _counted(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    found = _phenotype(a, items, negated=False)
-    if found and found[0].counted:
-        yield {**found[1], "found": found[0].found, "counted": found[0].counted}
+    """Findings by the patients who had them, of all who were looked at."""
+    told = _phenotypes(items, negated=False)
+    if told and all(one.counted for one in told):
+        found = [(one.found, one.counted, _named(a, one.edge.tail)) for one in told]
+        yield {"disease": _named(a, told[0].edge.head), "found": found}
 
 
 def _denied(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    found = _phenotype(a, items, negated=True)
-    if found:
-        yield found[1]
-
-
-def _system(a: Annotations, knowledge: Knowledge, key: Key) -> Fields:
-    row = knowledge.tables.systems.get(key[1])
-    if row is None:
-        return {}
-    return {
-        "system": row.named(a.language),
-        "plural": " and " in row.name or row.name.endswith("s") or " its " in row.name,
-    }
-
-
-def _kind(a: Annotations, knowledge: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    told = [item for item in items if isinstance(item, Closure)]
-    if len(told) == len(items) and len({one.above for one in told}) == 1:
-        system = _system(a, knowledge, told[0].above)
-        if system:
-            yield {**system, "findings": [_named(a, one.below) for one in told]}
+    told = _phenotypes(items, negated=True)
+    if len(told) == 1:
+        yield {"disease": _named(a, told[0].edge.head), "finding": _named(a, told[0].edge.tail)}
 
 
 def _spread(a: Annotations, items: Sequence[object], *, few: bool) -> Iterator[Fields]:
@@ -103,26 +84,36 @@ def _many(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fi
     yield from _spread(a, items, few=False)
 
 
+def _narrows(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
+    """How many diseases bring a finding, how many of these another as well, and so on."""
+    counts = [item for item in items if isinstance(item, Count)]
+    if len(counts) != len(items) or len(counts) < 2 or any(one.head is not None for one in counts):
+        return
+    steps = [(counts[0].number, counts[0].terms)]
+    for before, after in pairwise(counts):
+        new = {*after.terms} - {*before.terms}
+        if not {*before.terms} < {*after.terms} or len(new) != 1:
+            return
+        steps.append((after.number, tuple(new)))
+    if len(counts[0].terms) == 1:
+        yield {"steps": [(number, _named(a, terms[0])) for number, terms in steps]}
+
+
 def _alone(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
     count = _only(items, Count, Annotation)
     told = [item for item in items if isinstance(item, Annotation)]
     if count is None or count.head is not None or count.number != 1 or not told:
         return
     if {one.edge.tail for one in told} == {*count.terms} and len({one.edge.head for one in told}) == 1:
-        yield {"disease": _named(a, told[0].edge.head), "findings": [_named(a, one.edge.tail) for one in told]}
+        yield {"disease": _named(a, told[0].edge.head)}
 
 
-def _unknown(a: Annotations, knowledge: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    count = _only(items, Count)
-    if count and count.head and not count.number and not _system(a, knowledge, count.terms[0]):
-        yield {"disease": _named(a, count.head), "finding": _named(a, count.terms[0])}
-
-
-def _untouched(a: Annotations, knowledge: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    count = _only(items, Count)
-    system = _system(a, knowledge, count.terms[0]) if count and count.head else {}
-    if count and system and not count.number and count.of >= RICH:
-        yield {**system, "disease": _named(a, count.head)}
+def _unknown(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
+    """Findings that a disease is not described with."""
+    counts = [item for item in items if isinstance(item, Count)]
+    heads = {one.head for one in counts}
+    if len(counts) == len(items) and len(heads) == 1 and (head := heads.pop()) and not any(c.number for c in counts):
+        yield {"disease": _named(a, head), "findings": [_named(a, one.terms[0]) for one in counts]}
 
 
 def _of(a: Annotations, items: Sequence[object], relation: str, kind: type[Any], rows: Mapping[str, Any]) -> Fields:
@@ -152,9 +143,9 @@ def _mode(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fi
 
 
 _READ: dict[str, Callable[[Annotations, Knowledge, Sequence[object]], Iterator[Fields]]] = {
-    "shows": _shows, "also": _shows, "counted": _counted, "denied": _denied, "kind": _kind, "few": _few,
-    "many": _many, "alone": _alone, "unknown": _unknown, "its_unknown": _unknown, "untouched": _untouched,
-    "its_untouched": _untouched, "inherited": _inherited, "begins": _begins, "mode": _mode,
+    "shows": _shows, "also": _shows, "counted": _counted, "also_counted": _counted, "denied": _denied, "few": _few,
+    "many": _many, "narrows": _narrows, "alone": _alone, "unknown": _unknown, "its_unknown": _unknown,
+    "inherited": _inherited, "begins": _begins, "mode": _mode,
 }  # fmt: skip
 
 
@@ -171,21 +162,19 @@ FORMS = {name: _form(name) for name in _READ}
 
 
 def about(knowledge: Knowledge, item: object) -> tuple[tuple[str, ...], ...]:
-    """What an annotation, a closure, a count, or a line of a table of theirs is about: names."""
-    if isinstance(item, Mode | Onset | System):
+    """What an annotation, a count, or a line of a table of theirs is about: names."""
+    if isinstance(item, Mode | Onset):
         return ((item.name,),)
     if knowledge.annotations is None:
         return ()
     keys: tuple[Key, ...] = ()
     if isinstance(item, Annotation):
         keys = (item.edge.head, item.edge.tail)
-    elif isinstance(item, Closure):
-        keys = (item.below,)
     elif isinstance(item, Count):
         keys = (*item.terms, *((item.head,) if item.head else ()))
     found = []
     for key in keys:
-        row = knowledge.tables.systems.get(key[1]) or knowledge.tables.modes.get(key[1])
-        name = row.named(knowledge.annotations.language) if row else _named(knowledge.annotations, key)
+        mode = knowledge.tables.modes.get(key[1])
+        name = mode.named(knowledge.annotations.language) if mode else _named(knowledge.annotations, key)
         found.append(tuple(filter(None, (name, name.removeprefix("a ").removeprefix("an ")))))
     return tuple(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from synth.sample import Answer, Evidence, NodeRef, Quantity, Said, Uniqueness
-from synth_kg.annotations import Annotation, Annotations, Closure, Count
+from synth_kg.annotations import Annotation, Annotations, Count
 from synth_kg.builder import Origin
 from synth_kg.formulas import FORMULAS, Worked, calculation_ref
 from synth_kg.graph import Edge, Key
@@ -189,13 +189,6 @@ class EvidenceBook:
     def annotation(self, told: Annotation) -> str:
         """Cite what a source annotates a disease with, and what is said beside it."""
         return self._edge(told.edge, tuple(Said(frequency=s.frequency, reference=s.reference) for s in told.said))
-
-    def closure(self, kind: Closure) -> str:
-        """Cite that one term is a kind of another."""
-        return self._add(
-            kind.ref, type="closure", head=self._named(kind.below), relation="is_a", tail=self._named(kind.above),
-            **_of(kind.origin),
-        )  # fmt: skip
 
     def count(self, count: Count) -> str:
         """Cite how many diseases, or how many features of a disease, are of some terms."""

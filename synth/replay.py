@@ -237,7 +237,7 @@ def _evidence_faults(item: Evidence, knowledge: Knowledge) -> Iterator[str]:
 
 
 def _stand(book: EvidenceBook, item: Evidence, annotations: Annotations) -> None:
-    """Book what annotations give for an item: the statement of its ref, or what is counted or follows anew."""
+    """Book what annotations give for an item: the statement of its ref, or what is counted anew."""
     if item.type == "edge":
         found = annotations.statement(item.ref)
         if found is not None:
@@ -245,11 +245,7 @@ def _stand(book: EvidenceBook, item: Evidence, annotations: Annotations) -> None
         return
     number = annotations.graph.number
     head = number(item.head.type, item.head.id) if item.head else None
-    if item.type == "closure" and item.tail is not None and head is not None:
-        above = number(item.tail.type, item.tail.id)
-        if above is not None and above in annotations.above(head):
-            book.closure(annotations.closure(head, above))
-    elif item.type == "count" and item.terms and (item.head is None) == (head is None):
+    if item.type == "count" and item.terms and (item.head is None) == (head is None):
         terms = [number(node.type, node.id) for node in item.terms]
         known = [term for term in terms if term is not None]
         if len(known) == len(terms) and (head is None or len(terms) == 1):
@@ -261,7 +257,7 @@ def _standing(item: Evidence, knowledge: Knowledge) -> Mapping[str, Any] | None:
     book = EvidenceBook(knowledge)
     if item.type == "edge" and item.ref in knowledge.graph.edges:
         book.edge(knowledge.graph.edges[item.ref])
-    elif knowledge.annotations is not None and item.type in ("edge", "closure", "count"):
+    elif knowledge.annotations is not None and item.type in ("edge", "count"):
         _stand(book, item, knowledge.annotations)
     elif item.type == "span" and item.ref in knowledge.spans:
         edges = knowledge.spans[item.ref]  # of one sentence in two sources, that of the row's

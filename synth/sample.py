@@ -77,7 +77,7 @@ class Evidence(Frozen):
     """One thing that a row rests on; which keys are filled depends on `type`."""
 
     id: str
-    type: Literal["edge", "span", "calculation", "record", "closure", "count"]
+    type: Literal["edge", "span", "calculation", "record", "count"]
     ref: str
     """Content hash of what it says: see `synth_kg.graph` and `synth_kg.tables`."""
     head: NodeRef | None = None

@@ -1,74 +1,135 @@
 """What may be asked of a disease that is known by its annotations alone: fair stems, and what to offer as wrong.
 
 Sampling asks this module what makes a row, the recipes compose the row from the same answer, and the checks ask it
-again. A disease that is not annotated with a finding may bring it all the same, so what is offered as wrong has to be
-far away: at least two findings that it is not known to bring, one of them of an organ that it is not known to affect.
+again. A disease that is not annotated with a finding may bring it all the same. So a row never says that it does not,
+only that it is not described with it, and what is offered as wrong is far away: at least two telling findings that it
+is not described with, one of them of an organ of which nothing is described in it.
+
+Annotations name organs by the branch of an ontology, symptoms that any illness brings, diseases that nobody would call
+rare or inherited, and now and then a name that is misspelt. What comes of these reads badly or is wrong, so much of
+this module says what is left out.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synth.plan import NoPlan, annotated
 from synth_kg.aliases import share_stem, stems
 from synth_kg.annotations import ALMOST_ALWAYS, FEMALE, MALE, OFTEN, Annotations, Diseases
+from synth_kg.bundle import read_tsv, tables_folder
 from synth_kg.knowledge import Knowledge
 from synth_kg.labels import english
 from synth_kg.tables import Mode, Onset, System
 
 OFFERED = 3
 MISSED = 2
-"""Findings of a stem that a disease offered as wrong is not known to bring, at least."""
+"""Telling findings of a stem that a disease offered as wrong is not described with, at least."""
 RICH = 8
-"""Features that a disease needs before anything is made of what it is not known to bring."""
+"""Features that a disease needs for rows to be about it."""
 KNOWN = 15
 """Features that a disease needs before it is offered as wrong, or a finding is offered as none of its own."""
-FEW, MANY = 30, 600
-"""Diseases that bring a finding: up to here it is a telling one, from here on it says little."""
-TELLING = 150
+FEW, MANY = 40, 600
+"""Diseases that bring a finding: up to here it is seldom described, from here on it says little."""
+TELLING = 200
+"""A finding that no more diseases bring can tell one from another."""
+NARROW = 60
 """A stem needs a finding that no more diseases bring."""
-USABLE = 9
+USABLE = 10
 """Findings of a disease that stems draw from: those that fewest diseases bring."""
 YEARS = 4
 """Years between two times of onset that cannot be taken for each other."""
-POOL = 10
-"""Diseases, the most tempting, from which the wrong options are drawn."""
+POOL = 9
+"""Diseases, the most like the answer, from which the wrong options are drawn."""
 
 _BAD_NAME = re.compile(
     r"susceptib|included|\bmodifier|protection|resistance to|NON RARE|obsolete|retardation|\?|;|\[|\{|suicid|overdos|"
-    r"risk|predisposition|quantitative|variation|level of|to be|without further|not otherwise|unspecified|, or\b|"
-    r"\bblood group|phenotype\b",
+    r"risk|predisposition|quantitative|variation|level of|to be|without|not otherwise|unspecified|, or\b|\bwith\b|"
+    r"blood group|phenotype\b|lethal|fatal|still ?birth|, .*,|\band\b|neurodevelopmental disorder|intellectual|"
+    r"infect|fever|virus|viral|bacter|poison|intoxic|toxic|injur|trauma|induced|acquired|secondary|drug|exposure|"
+    r"tumou?r|carcinoma|sarcoma|lymphoma|leuk[ae]mia|adenoma|cancer|neoplas|blastoma|glioma|cytoma|melanoma|myeloma|"
+    r"[oe]dema\b|shock|burn|bite|tubercul|abscess|embol|sporadic|altitude|locked-in|vasculit|granulomat|arteritis|"
+    r"transplant|graft|syncope|stroke|h[ae]morrhag|covid|autoimmune|immune-mediated|pregnan|neonatal alloimmune|"
+    r"respiratory distress|idiopathic|post-?|associated|sequence|non-syndromic|isolated|rare |other |leishmania|"
+    r"malaria|am[oe]+bi|schistosom|toxoplasm|filari|borreli|rickett|typh|lepro|plague|cholera|mycosis|candid|aspergill|"
+    r"cocci|syphilis|measles|rubella|mumps|rabies|tetan|diphther|pertuss|polio|herpes|hepatitis|influenza|sclerosing|"
+    r"deficit in",
     re.I,
 )
+"""Names that a question cannot use, that are lists of findings, or that are of illnesses which are not inherited."""
+_LONGEST = 60
 _SERIES = re.compile(r"[\s,]*(?:type\s*)?(?:\b[IVXivx]+[a-c]?|\b\d+[a-z]?|\b[A-Z]\d?)$")
 _SAID = re.compile(r"dominant|recessive|x-?linked|mitochondri|maternal", re.I)
 _OPPOSITES = (
     ("hyper", "hypo"), ("macro", "micro"), ("tall", "short"), ("long", "short"), ("large", "small"), ("thick", "thin"),
     ("increased", "decreased"), ("increased", "reduced"), ("elevated", "decreased"), ("elevated", "reduced"),
     ("broad", "narrow"), ("wide", "narrow"), ("high", "low"), ("poly", "oligo"), ("full", "thin"), ("deep", "flat"),
-    ("prominent", "depressed"), ("prognath", "retrognath"), ("upslanted", "downslanted"), ("-cytosis", "-penia"),
-    ("advanced", "delayed"), ("premature", "delayed"), ("excess", "sparse"), ("telorism", "telorism"),
+    ("prominent", "depressed"), ("prognath", "retrognath"), ("upslanted", "downslanted"), ("advanced", "delayed"),
+    ("premature", "delayed"), ("excess", "sparse"),
 )  # fmt: skip
 _EMERGENCIES = re.compile(
-    r"arrest|shock|anaphyla|sepsis|septic|meningitis|hemorrhage|rupture|dissection|thrombosis|embol|infarct|stroke|coma\b|"
-    r"status epilepticus|respiratory failure|acute|crisis|volvulus|peritonitis|fulminant|fibrillation|tachycardia|"
-    r"syncope|hyperammonemia|hypoglycemi|ketoacidosis|lactic acidosis|adrenal insufficiency|apnea",
+    r"arrest|shock|anaphyla|sepsis|septic|meningitis|h[ae]morrhag|rupture|dissection|thrombosis|embol|infarct|stroke|"
+    r"coma\b|epilepticus|failure|acute|crisis|volvulus|peritonitis|fulminant|fibrillation|tachycardia|bradycardia|block|"
+    r"syncope|hyperammon|hypoglyc|ketoacidosis|acidosis|adrenal|apnea|arrhythm|perforat|obstruct|ileus|kernicterus",
     re.I,
 )
 """Findings by which a patient is in danger now: a stem about a diagnosis years old would pass over that."""
+_EARLY_DEATH = frozenset(("HP:0003811", "HP:0003826", "HP:0005268", "HP:0001522", "HP:0034241"))
+"""Neonatal death, stillbirth, miscarriage, death in infancy, prenatal death."""
+
+
+@cache
+def _vague() -> frozenset[str]:
+    """Words of symptoms that many illnesses bring."""
+    return frozenset(row["word"] for row in read_tsv(tables_folder() / "vague.tsv"))
 
 
 @lru_cache(maxsize=50_000)
 def nameable(name: str) -> bool:
-    """Whether a disease goes by a name that a question can use."""
+    """Whether a disease goes by a name that a question can use, and that is of no illness which one catches."""
     letters = [letter for letter in name if letter.isalpha()]
     shouted = sum(map(str.isupper, letters)) > 0.4 * len(letters)
-    return not _BAD_NAME.search(name) and not shouted and len(name) <= 90 and len(letters) > 5
+    return not _BAD_NAME.search(name) and not shouted and len(name) <= _LONGEST and len(letters) > 5
+
+
+@lru_cache(maxsize=2)
+def _misspelt(a: Annotations) -> frozenset[str]:
+    """Long words that stand in one name alone and are one letter away from a word of several."""
+    words = Counter(
+        word for name in {*map(a.name, range(a.first, a.end))} for word in {*re.findall(r"[a-z]{8,}", name.lower())}
+    )
+    common = {word for word, times in words.items() if times > 1}
+    found = set()
+    for word, times in words.items():
+        if times == 1:
+            cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)]
+            near = {left + right[1:] for left, right in cuts if right}
+            near |= {left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1}
+            near |= {left + c + right for left, right in cuts for c in "abcdefghijklmnopqrstuvwxyz"}
+            near |= {left + c + right[1:] for left, right in cuts if right for c in "aeiouy"}
+            if near & common or (word.startswith("and") and word[3:] in common):
+                found.add(word)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=2)
+def _capitals(a: Annotations) -> frozenset[str]:
+    """Double names as they stand with both capitals: Niemann-Pick."""
+    return frozenset(pair for d in range(a.first, a.end) for pair in re.findall(r"[A-Z][a-z]+-[A-Z][a-z]+", a.name(d)))
+
+
+def _well_spelt(a: Annotations, name: str) -> bool:
+    """Whether no word of a name is spelt otherwise in several others."""
+    halves = (pair.split("-") for pair in re.findall(r"[A-Z][a-z]+-[a-z]+", name))
+    small = any(f"{first}-{second.capitalize()}" in _capitals(a) for first, second in halves)
+    return not small and not _misspelt(a) & {*re.findall(r"[a-z]{8,}", name.lower())}
 
 
 @lru_cache(maxsize=50_000)
@@ -86,7 +147,7 @@ def namesakes(one: str, other: str) -> bool:
 
 
 def system_rows(knowledge: Knowledge, term: int) -> list[tuple[int, System]]:
-    """The organ systems of a finding that the tables word."""
+    """The organ systems of a finding that the tables hold."""
     a = annotated(knowledge)
     rows = ((system, knowledge.tables.systems.get(a.ident(system))) for system in a.systems_of(term))
     return [(system, row) for system, row in rows if row is not None]
@@ -94,10 +155,12 @@ def system_rows(knowledge: Knowledge, term: int) -> list[tuple[int, System]]:
 
 @lru_cache(maxsize=200_000)
 def tellable(knowledge: Knowledge, term: int) -> bool:
-    """Whether a stem can state a finding: it is worded, of an organ system, and no emergency."""
+    """Whether a stem can state a finding: it is worded, of an organ system, no emergency, and not of any illness."""
     a = annotated(knowledge)
     label = a.graph.name(term)
-    return bool(a.text(term) and english(label) and system_rows(knowledge, term) and not _EMERGENCIES.search(label))
+    if not a.text(term) or not english(label) or not system_rows(knowledge, term):
+        return False
+    return not _EMERGENCIES.search(label) and not _vague() & {*re.findall(r"[a-z]+", label.lower())}
 
 
 def usable(knowledge: Knowledge, disease: int, term: int) -> bool:
@@ -110,17 +173,20 @@ def usable(knowledge: Knowledge, disease: int, term: int) -> bool:
     )
 
 
-def findings(knowledge: Knowledge, disease: int) -> list[int]:
+@lru_cache(maxsize=20_000)
+def findings(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
     """The findings that stems of a disease may state, those that fewest diseases bring first."""
     a = annotated(knowledge)
     found = [term for term in a.features(disease) if usable(knowledge, disease, term)]
-    return sorted(found, key=lambda term: (len(a.bringing(term)), term))
+    return tuple(sorted(found, key=lambda term: (len(a.bringing(term)), term)))
 
 
 def anchor(knowledge: Knowledge, disease: int) -> bool:
-    """Whether rows may be about a disease: it can be named, and enough is known of it."""
+    """Whether rows may be about a disease: it can be named, patients live with it, and enough is known of it."""
     a = annotated(knowledge)
-    return nameable(a.name(disease)) and len(a.features(disease)) >= RICH
+    name = a.name(disease)
+    courses = {a.ident(term) for one in same(knowledge, disease) for term in a.values(one, "has_course")}
+    return nameable(name) and len(a.features(disease)) >= RICH and not courses & _EARLY_DEATH and _well_spelt(a, name)
 
 
 @lru_cache(maxsize=2)
@@ -132,7 +198,7 @@ def anchors(knowledge: Knowledge) -> Diseases:
 
 @lru_cache(maxsize=2)
 def described(knowledge: Knowledge) -> Diseases:
-    """The diseases, counted from 0, of which enough is known to say what is not known of them."""
+    """The diseases, counted from 0, of which enough is described to say what is not."""
     a = annotated(knowledge)
     return np.array([len(a.features(disease)) >= KNOWN for disease in range(a.first, a.end)], np.bool_)
 
@@ -140,7 +206,7 @@ def described(knowledge: Knowledge) -> Diseases:
 def sex(knowledge: Knowledge, terms: Sequence[int]) -> str:
     """'male' or 'female' if findings are of one sex alone, 'both' if they contradict each other, else ''."""
     a = annotated(knowledge)
-    roots = [(name, a.graph.number("Phenotype", ident)) for name, ident in (("male", MALE), ("female", FEMALE))]
+    roots = [(name, a.graph.number("Phenotype", i)) for name, of in (("male", MALE), ("female", FEMALE)) for i in of]
     found = {name for name, root in roots for term in terms if root == term or root in a.above(term)}
     return "both" if len(found) > 1 else next(iter(found), "")
 
@@ -162,82 +228,78 @@ def opposed(one: str, other: str) -> bool:
 def fair(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
     """Whether findings make a fair stem of a disease.
 
-    All are usable; two are found in most patients, one is telling, at most one says little; they involve two organ
-    systems; none says what another says, and no two contradict each other.
+    All are usable; two are found in most patients; two are telling, one of them narrows the field, and at most one
+    says little; none says what another says, and no two contradict each other.
     """
     a = annotated(knowledge)
     if not all(usable(knowledge, disease, term) for term in terms):
         return False
-    sizes = [len(a.bringing(term)) for term in terms]
+    sizes = sorted(len(a.bringing(term)) for term in terms)
     strong = sum(a.typicality(disease, term) in ALMOST_ALWAYS for term in terms)
-    if strong < min(2, len(terms)) or min(sizes) > TELLING or sum(size >= MANY for size in sizes) > 1:
+    if strong < min(2, len(terms)) or sizes[0] > NARROW or sizes[1] > TELLING or sizes[-2] >= MANY:
         return False
-    if len({system for term in terms for system, _ in system_rows(knowledge, term)[:1]}) < 2:
-        return False
-    return sex(knowledge, terms) != "both" and not any(_alike(a, *pair) for pair in combinations(terms, 2))
+    return sex(knowledge, terms) != "both" and not any(alike(knowledge, *pair) for pair in combinations(terms, 2))
 
 
 def alike(knowledge: Knowledge, one: int, other: int) -> bool:
     """Whether two findings say the same or contradict each other."""
-    return _alike(annotated(knowledge), one, other)
-
-
-def _alike(a: Annotations, one: int, other: int) -> bool:
-    names = (a.graph.name(one), a.graph.name(other))
-    return (
-        a.text(one) == a.text(other)
-        or a.related(one, other)
-        or bool({*a.parents(one)} & {*a.parents(other)})
-        or opposed(*names)
-    )
+    a = annotated(knowledge)
+    if a.text(one) == a.text(other) or a.related(one, other) or {*a.parents(one)} & {*a.parents(other)}:
+        return True
+    return opposed(a.graph.name(one), a.graph.name(other))
 
 
 def same(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
-    """Every entry of a disease: what is not known of it is known under none of them."""
+    """Every entry of a disease: what is not described in it is described under none of them."""
     a = annotated(knowledge)
     return a.named(a.name(disease))
 
 
 def missing(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list[int]:
-    """The findings that a disease is not known to bring, not even in broader words."""
+    """The telling findings that a disease is not described with, not even in broader words."""
     a, entries = annotated(knowledge), same(knowledge, disease)
-    return [term for term in terms if not any(a.among(one, a.may_bring(term)) for one in entries)]
+    return [
+        term
+        for term in terms
+        if len(a.bringing(term)) <= TELLING and not any(a.among(one, a.may_bring(term)) for one in entries)
+    ]
 
 
-def untouched(knowledge: Knowledge, disease: int, term: int) -> int | None:
-    """The first organ system of a finding, if the disease is not known to affect any of them; else None."""
+def untouched(knowledge: Knowledge, disease: int, term: int) -> bool:
+    """Whether nothing is described in a disease of any organ system of a finding, nor of those beside it."""
     a = annotated(knowledge)
-    if not all(_far(knowledge, term)[one - a.first] for one in same(knowledge, disease)):
-        return None
-    return next(node for node, row in system_rows(knowledge, term) if row.organ)
+    return all(_far(knowledge, term)[one - a.first] for one in same(knowledge, disease))
 
 
 def ruled_out(knowledge: Knowledge, rival: int, terms: Sequence[int]) -> bool:
     """Whether a disease is far enough from findings to be offered as wrong."""
     lacking = missing(knowledge, rival, terms)
-    return len(lacking) >= MISSED and any(untouched(knowledge, rival, term) is not None for term in lacking)
+    return len(lacking) >= MISSED and any(untouched(knowledge, rival, term) for term in lacking)
 
 
 def contenders(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list[int]:
-    """Diseases that bring a finding of a stem often and are yet far from it, the most tempting first.
+    """Diseases that bring a finding of a stem often and are yet far from it, those most like the answer first.
 
     Raises:
         NoPlan: they are fewer than the wrong options of a row.
     """
     a = annotated(knowledge)
     shared = np.zeros(a.size)
-    lacking = np.full(a.size, len(terms))
+    lacking = np.zeros(a.size, np.int64)
     far = np.zeros(a.size, np.bool_)
     for term in terms:
-        shared[a.often(term)] += np.log(a.size / max(1, len(a.bringing(term))))
-        lacking[a.may_bring(term)] -= 1
-        alone = _far(knowledge, term)
-        alone[a.may_bring(term)] = False
-        far |= alone
+        shared[a.often(term)] += _weight(a, term)
+        if len(a.bringing(term)) <= TELLING:
+            alone = _far(knowledge, term)
+            alone[a.may_bring(term)] = False
+            far |= alone
+            lacking += 1
+            lacking[a.may_bring(term)] -= 1
     fit = np.flatnonzero((shared > 0) & (lacking >= MISSED) & far & anchors(knowledge) & described(knowledge))
+    likeness = shared[fit] + _likeness(knowledge, disease)[fit]
     name = a.name(disease)
     found: list[int] = []
-    for place in fit[np.lexsort((fit, -shared[fit]))]:
+    for place in fit[np.lexsort((fit, -likeness))]:
         rival = int(place) + a.first
         known = (name, *(a.name(taken) for taken in found))
         if not any(namesakes(a.name(rival), other) for other in known) and ruled_out(knowledge, rival, terms):
@@ -246,6 +308,22 @@ def contenders(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list
             break
     if len(found) < OFFERED:
         raise NoPlan("too few diseases to weigh against it")
+    return found
+
+
+def _weight(a: Annotations, term: int) -> float:
+    """How much a finding says: the information content of its term (Resnik, J. Artif. Intell. Res. 1999;11:95)."""
+    return float(np.log(a.size / max(1, len(a.bringing(term)))))
+
+
+@lru_cache(maxsize=64)
+def _likeness(knowledge: Knowledge, disease: int) -> NDArray[np.float64]:
+    """How like a disease all others are: what they often bring of its features, by weight."""
+    a = annotated(knowledge)
+    found = np.zeros(a.size)
+    for term, typicality in a.features(disease).items():
+        if typicality in OFTEN:
+            found[a.often(term)] += _weight(a, term)
     return found
 
 
@@ -260,14 +338,33 @@ def _far(knowledge: Knowledge, term: int) -> Diseases:
     return found
 
 
+@lru_cache(maxsize=20_000)
 def mode(knowledge: Knowledge, disease: int) -> tuple[int, Mode] | None:
-    """The one mode of inheritance of a disease, and of all that go by its name; None if there is not exactly one."""
+    """The one mode of inheritance of a disease and of all that share its name, its series or a part of it."""
     a = annotated(knowledge)
-    told = {term for one in same(knowledge, disease) for term in a.values(one, "has_inheritance")}
+    told = {term for one in _kin(knowledge, disease) for term in a.values(one, "has_inheritance")}
     found = [(term, knowledge.tables.modes.get(a.ident(term))) for term in told]
     if len(found) != 1 or found[0][1] is None or found[0][0] not in a.values(disease, "has_inheritance"):
         return None
     return found[0][0], found[0][1]
+
+
+def _kin(knowledge: Knowledge, disease: int) -> set[int]:
+    """The diseases whose names hold all telling words of a disease's, or the other way round."""
+    a = annotated(knowledge)
+    words = family(a.name(disease))
+    by_word = _by_word(a)
+    near = set().union(*(by_word.get(word, ()) for word in words))
+    return {disease, *(one for one in near if (other := family(a.name(one))) <= words or words <= other)}
+
+
+@lru_cache(maxsize=2)
+def _by_word(a: Annotations) -> dict[str, list[int]]:
+    index: dict[str, list[int]] = {}
+    for disease in range(a.first, a.end):
+        for word in family(a.name(disease)):
+            index.setdefault(word, []).append(disease)
+    return index
 
 
 def says_mode(name: str) -> bool:
@@ -330,14 +427,29 @@ def _weighable(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool
     return True
 
 
-def alone(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
-    """Whether every disease that is known to bring all findings is inherited as this one is."""
+def narrowed(knowledge: Knowledge, terms: Sequence[int]) -> list[tuple[int, ...]]:
+    """The findings one after the other, the most common first, each with all before it, until one disease is left."""
+    a = annotated(knowledge)
+    order = sorted(terms, key=lambda term: (-len(a.bringing(term)), term))
+    steps = [tuple(order[: count + 1]) for count in range(len(order))]
+    alone = next((place for place, step in enumerate(steps) if a.count(step).number == 1), len(steps))
+    return steps[: max(2, alone + 1)]
+
+
+def settled(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
+    """Whether findings settle how the disease behind them is inherited.
+
+    Every disease that may bring all of them but one is inherited as this one is, as far as it is known.
+    """
     a = annotated(knowledge)
     own = mode(knowledge, disease)
-    kept = a.bringing(terms[0])
-    for term in terms[1:]:
-        kept = np.intersect1d(kept, a.bringing(term), assume_unique=True)
-    return own is not None and all(mode(knowledge, int(one) + a.first) == own for one in kept)
+    if own is None:
+        return False
+    brought = np.zeros(a.size, np.int64)
+    for term in terms:
+        brought[a.may_bring(term)] += 1
+    near = (int(place) + a.first for place in np.flatnonzero(brought >= len(terms) - 1))
+    return all({*a.values(one, "has_inheritance")} <= {own[0]} for one in near)
 
 
 def pairs(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most: int) -> Iterator[tuple[int, int]]:
@@ -364,45 +476,45 @@ def pairs(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most
 
 
 def tells_apart(knowledge: Knowledge, term: int, other: int) -> bool:
-    """Whether a finding speaks against a disease: denied, or of an organ that it is not known to affect."""
+    """Whether a telling finding speaks against a disease: denied, or of an organ of which nothing is described."""
     a = annotated(knowledge)
-    denied = [a.denies(one, term) for one in same(knowledge, other)]
-    if all(node is not None and a.text(node) for node in denied):
+    if len(a.bringing(term)) > TELLING:
+        return False
+    if all(a.denies(one, term) == term for one in same(knowledge, other)):
         return True
-    return bool(missing(knowledge, other, [term])) and untouched(knowledge, other, term) is not None
+    return bool(missing(knowledge, other, [term])) and untouched(knowledge, other, term)
 
 
 def undecided(knowledge: Knowledge, one: int, other: int, target: int) -> list[int]:
     """Findings that both diseases often bring, of which none says what another says."""
-    a = annotated(knowledge)
     found: list[int] = []
     for term in findings(knowledge, one):
         both = term != target and usable(knowledge, other, term)
-        if both and not any(_alike(a, term, taken) for taken in (target, *found)):
+        if both and not any(alike(knowledge, term, taken) for taken in (target, *found)):
             found.append(term)
     return found
 
 
-def foils(knowledge: Knowledge, disease: int, target: int, given: Sequence[int]) -> list[int]:
-    """Findings of diseases near one that are of organs which it is not known to affect, the most tempting first."""
+def foils(knowledge: Knowledge, disease: int, target: int, given: Sequence[int]) -> list[tuple[int, int]]:
+    """Findings that a disease is not described with, each with a disease like it that often brings it."""
     a = annotated(knowledge)
     if not described(knowledge)[disease - a.first]:
         return []
-    near: dict[int, int] = {}
-    for term in given:
-        for other in a.often(term)[:40]:
-            rival = int(other) + a.first
-            if rival != disease and anchors(knowledge)[other]:
-                for feature in findings(knowledge, rival)[:USABLE]:
-                    near[feature] = near.get(feature, 0) + 1
-    found: list[int] = []
-    for term in sorted(near, key=lambda node: (-near[node], node)):
-        if not missing(knowledge, disease, [term]) or untouched(knowledge, disease, term) is None:
+    likeness = _likeness(knowledge, disease)
+    near = np.flatnonzero((likeness > 0) & anchors(knowledge))
+    near = near[np.lexsort((near, -likeness[near]))][:40]
+    found: list[tuple[int, int]] = []
+    for place in near:
+        rival = int(place) + a.first
+        if namesakes(a.name(rival), a.name(disease)):
             continue
-        if share_stem(a.graph.name(term), a.name(disease)):
-            continue
-        if not any(_alike(a, term, taken) for taken in (target, *given, *found)):
-            found.append(term)
+        for term in findings(knowledge, rival)[:USABLE]:
+            if not tells_apart(knowledge, term, disease) or share_stem(a.graph.name(term), a.name(disease)):
+                continue
+            taken = (target, *given, *(other for other, _ in found))
+            if a.typicality(rival, term) in ALMOST_ALWAYS and not any(alike(knowledge, term, one) for one in taken):
+                found.append((term, rival))
+                break
         if len(found) == POOL:
             break
     return found

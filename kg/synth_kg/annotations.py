@@ -29,8 +29,10 @@ Diseases = NDArray[np.bool_]
 
 ROOT = "HP:0000118"
 """Phenotypic abnormality: its children are the organ systems."""
-MALE, FEMALE = "HP:0010461", "HP:0010460"
-"""Abnormality of the male genitalia, and of the female."""
+MALE = ("HP:0010461", "HP:0000771")
+"""Abnormality of the male genitalia, and gynecomastia."""
+FEMALE = ("HP:0010460", "HP:0000140", "HP:0010311")
+"""Abnormality of the female genitalia and of the menstrual cycle, and small or absent breasts."""
 ALMOST_ALWAYS = frozenset(("obligate", "very frequent"))
 OFTEN = ALMOST_ALWAYS | {"frequent"}
 SELDOM_PATIENTS = 3
@@ -64,19 +66,6 @@ class Annotation(NamedTuple):
         return self.edge.ref
 
 
-class Closure(NamedTuple):
-    """That one term is a kind of another, over any number of steps."""
-
-    below: Key
-    above: Key
-    origin: Origin
-
-    @property
-    def ref(self) -> str:
-        """Hash of what it says and of whose hierarchy it follows from."""
-        return digest("closure", self.origin.name, self.origin.version, ":".join(self.below), ":".join(self.above))
-
-
 class Count(NamedTuple):
     """How many diseases bring all of some terms; or, for one disease, how many of its features are of a term."""
 
@@ -93,7 +82,7 @@ class Count(NamedTuple):
         return digest("count", self.origin.name, self.origin.version, head, *(":".join(key) for key in self.terms))
 
 
-Known = Annotation | Closure | Count
+Known = Annotation | Count
 
 
 class _Feature(NamedTuple):
@@ -310,7 +299,7 @@ class Annotations:
         return self._bringing.get(term, _NOBODY)
 
     def may_bring(self, term: int) -> NDArray[np.int32]:
-        """The diseases, counted from 0, annotated with a term, one below it, or one above it that is no organ system."""
+        """The diseases, counted from 0, annotated with a term, one below it, or one above that is no organ system."""
         found = self._may.get(term)
         if found is None:
             broader = (self._annotated.get(node, []) for node in self.above(term) - self.systems)
@@ -380,18 +369,6 @@ class Annotations:
         self._known[made.ref] = made
         return made
 
-    def closure(self, below: int, above: int) -> Closure:
-        """That a term is a kind of another.
-
-        Raises:
-            KeyError: it is not.
-        """
-        if above not in self.above(below):
-            raise KeyError(f"{self.ident(below)} is no kind of {self.ident(above)}")
-        made = Closure(self.graph.key(below), self.graph.key(above), self._hierarchy)
-        self._known[made.ref] = made
-        return made
-
     def count(self, terms: Sequence[int], disease: int | None = None) -> Count:
         """Count the diseases that bring all terms; or the features of one disease that are a kind of the one term."""
         keys = tuple(sorted(self.graph.key(term) for term in terms))
@@ -413,12 +390,6 @@ class Annotations:
         """Who annotates."""
         place = next(f.place for features in self._features.values() for f in features.values())
         return self.graph.origin(place.entry)
-
-    @cached_property
-    def _hierarchy(self) -> Origin:
-        """Whose hierarchy the terms stand in."""
-        root = self.term(ROOT)
-        return self.graph.origin(next(n.entry for n in self.graph.around(root) if n.arc.relation == "is_a"))
 
     def known(self, ref: str) -> Known | None:
         """What was cited under a ref since the annotations were opened; None if nothing was."""

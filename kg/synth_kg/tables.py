@@ -190,21 +190,16 @@ class Mainstay(NamedTuple):
 
 
 class System(NamedTuple):
-    """An organ system of the Human Phenotype Ontology, as text words it."""
+    """An organ system of the Human Phenotype Ontology."""
 
     term: str
     name: str
-    name_zh: str
     department: str
     organ: bool
     """Whether it is a part of the body of which it tells something that a disease is not known to affect it."""
     beside: tuple[str, ...]
     """Systems under which a finding of this one may be described as well: weakness is of muscle or of nerve."""
     ref: str = ""
-
-    def named(self, language: str) -> str:
-        """Its name in a language."""
-        return self.name_zh if language == "zh" else self.name
 
 
 class Mode(NamedTuple):
@@ -373,9 +368,7 @@ def _mainstay(_where: str, r: dict[str, str]) -> Mainstay:
 
 
 def _system(_where: str, r: dict[str, str]) -> System:
-    return System(
-        r["term"], r["name"], r["name_zh"], r["department"], r["organ"] == "yes", _many(r["beside"]), r["ref"]
-    )
+    return System(r["term"], r["name"], r["department"], r["organ"] == "yes", _many(r["beside"]), r["ref"])
 
 
 def _mode(_where: str, r: dict[str, str]) -> Mode:

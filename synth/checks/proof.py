@@ -15,7 +15,7 @@ from synth.differential import fair
 from synth.prompts import Prompts, bare
 from synth.sample import ANNOTATED, WORDED, WRITTEN, Claim, Evidence, Finding, Sample
 from synth_kg.aliases import normal
-from synth_kg.tables import Mode, Onset, System
+from synth_kg.tables import Mode, Onset
 
 if TYPE_CHECKING:
     from synth.checks import Context
@@ -200,7 +200,7 @@ def _tellable(knowledge: Knowledge, ref: str) -> tuple[str, ...]:
 def _annotated(knowledge: Knowledge, ref: str) -> tuple[str, ...]:
     """The names and wordings of what an annotation, or a line that words annotations, is about."""
     row = knowledge.tables.rows.get(ref)
-    if isinstance(row, Mode | Onset | System):
+    if isinstance(row, Mode | Onset):
         return (row.name, row.name_zh)
     item = knowledge.annotations.known(ref) if knowledge.annotations is not None and row is None else None
     return tuple(name for names in about(knowledge, item) for name in names) if item is not None else ()

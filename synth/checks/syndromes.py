@@ -93,7 +93,7 @@ def _inheritance(sample: Sample, context: Context, a: Annotations, disease: int)
     if sample.genre == "multihop":
         yield from _stem(sample, context, a, disease)
         terms = _stated(sample, a, disease)
-        if terms and not syndromes.alone(knowledge, disease, terms):
+        if terms and not syndromes.settled(knowledge, disease, terms):
             yield fault("another disease with these findings is inherited in another way", "question")
     if syndromes.says_mode(a.name(disease)):
         yield fault("the disease's name says how it is inherited", "question", quote=a.name(disease))

@@ -1,7 +1,7 @@
 """Rare diseases that are known by their annotations: the diagnosis, its inheritance, its features, one against another.
 
-What rules an option out is said as what it is: a disease is not *known* to bring a finding or to affect an organ. So
-every question of this module is closed on its source.
+What rules an option out is said as what it is: a disease is not *described* with a finding. So every question of this
+module is closed on its source.
 """
 
 from __future__ import annotations
@@ -23,40 +23,12 @@ from synth_kg.knowledge import Knowledge
 from synth_kg.tables import Mode
 
 
-class FeatureFact(NamedTuple):
-    """A finding of a disease with the ids of what says so."""
+class Shown(NamedTuple):
+    """Findings of a disease that one claim can state together, with the ids of what says so."""
 
-    term: int
-    text: str
-    shows: str
-    """The annotation."""
     form: str
     """'counted' where patients were counted, else 'shows'."""
-    kind: str
-    """That it is of an organ system."""
-    spread: str
-    """How many diseases bring it; empty where that is neither few nor many."""
-    few: bool
-
-
-class Shown(NamedTuple):
-    """Findings of a disease that are found as often as each other."""
-
     ids: tuple[str, ...]
-    counted: bool
-    """Whether it is one finding, for which patients were counted."""
-
-
-class LackFact(NamedTuple):
-    """A finding that a disease is not known to bring, with the ids of what says so."""
-
-    text: str
-    unknown: tuple[str, ...]
-    """The count, and the annotation of another disease that words the finding."""
-    untouched: tuple[str, ...]
-    """The count of features of the finding's organ system; empty where there are some."""
-    denied: str
-    """The annotation that denies it, or what it is a kind of; empty where none does."""
 
 
 class RivalFact(NamedTuple):
@@ -66,7 +38,8 @@ class RivalFact(NamedTuple):
     name: str
     letter: str
     shared: tuple[Shown, ...]
-    lacks: tuple[LackFact, ...]
+    unknown: tuple[str, ...]
+    """Counts of two findings of the stem that it is not described with."""
     begins: tuple[str, ...]
     """That it begins at another time of life than the stem tells; empty where it does not, or nothing is told."""
     inherits: tuple[str, ...]
@@ -87,43 +60,25 @@ class _Book:
         told = self.a.annotation(disease, term, relation)
         return self.book.annotation(told), told
 
-    def feature(self, disease: int, term: int, *, spread: bool = False) -> FeatureFact:
-        shows, told = self.annotation(disease, term)
-        number = len(self.a.bringing(term))
-        telling = number <= FEW or number >= MANY
-        return FeatureFact(
-            term, self.a.text(term), shows, "counted" if told.counted else "shows",
-            self.book.closure(self.a.closure(term, syndromes.system_rows(self.knowledge, term)[0][0])),
-            self.book.count(self.a.count([term])) if spread and telling else "", number <= FEW,
-        )  # fmt: skip
-
     def shown(self, disease: int, terms: Sequence[int]) -> tuple[Shown, ...]:
-        """Findings of a disease by how often they are found, the most frequent first."""
-        groups: dict[str, list[int]] = {}
+        """Findings of a disease by how often they are found, the most frequent first, then those that were counted."""
+        groups: dict[str, list[str]] = {}
         for term in terms:
-            groups.setdefault(self.a.typicality(disease, term), []).append(term)
-        found = []
-        for often in sorted(groups, key=list(OFTEN).index):
-            told = [self.annotation(disease, term) for term in groups[often]]
-            found.append(Shown(tuple(ident for ident, _ in told), len(told) == 1 and told[0][1].counted > 0))
-        return tuple(found)
+            ident, told = self.annotation(disease, term)
+            groups.setdefault("" if told.counted else told.typicality, []).append(ident)
+        order = (*OFTEN, "")
+        return tuple(
+            Shown("shows" if often else "counted", tuple(groups[often])) for often in sorted(groups, key=order.index)
+        )
 
-    def organs(self, terms: Sequence[int]) -> list[tuple[str, ...]]:
-        """That findings are of an organ system, for each system of theirs."""
-        groups: dict[int, list[str]] = {}
-        for term in terms:
-            system = syndromes.system_rows(self.knowledge, term)[0][0]
-            groups.setdefault(system, []).append(self.book.closure(self.a.closure(term, system)))
-        return [tuple(ids) for ids in groups.values()]
+    def spread(self, term: int) -> tuple[str, str]:
+        """'few' or 'many' and the count that says so, if a finding is described in few diseases or in many."""
+        number = len(self.a.bringing(term))
+        form = "few" if number <= FEW else "many" if number >= MANY else ""
+        return form, self.book.count(self.a.count([term])) if form else ""
 
-    def lack(self, disease: int, term: int) -> LackFact:
-        denied = self.a.denies(disease, term)
-        system = syndromes.untouched(self.knowledge, disease, term)
-        return LackFact(
-            self.a.text(term), (self.book.count(self.a.count([term], disease)),),
-            (self.book.count(self.a.count([system], disease)),) if system is not None else (),
-            self.annotation(disease, denied)[0] if denied is not None and self.a.text(denied) else "",
-        )  # fmt: skip
+    def unknown(self, disease: int, *terms: int) -> tuple[str, ...]:
+        return tuple(self.book.count(self.a.count([term], disease)) for term in terms)
 
     def onset(self, disease: int) -> tuple[str, ...]:
         found = syndromes.onset(self.knowledge, disease)
@@ -137,17 +92,13 @@ class _Book:
 
     def rival(self, disease: int, terms: Sequence[int], told: Mapping[str, Any], answer: int) -> RivalFact:
         """Cite what a disease shares with a stem and what it leaves open; of that, what no other left open first."""
-        often = [term for term in terms if disease - self.a.first in self.a.often(term)]
-        lacking = syndromes.missing(self.knowledge, disease, terms)
-        far = [term for term in lacking if syndromes.untouched(self.knowledge, disease, term) is not None]
-        far.sort(key=self.left.__getitem__)
-        shown = [far[0], *sorted((term for term in lacking if term != far[0]), key=self.left.__getitem__)][:2]
-        self.left.update(shown)
+        often = [term for term in terms if self.a.among(disease, self.a.often(term))]
+        lacking = sorted(syndromes.missing(self.knowledge, disease, terms), key=self.left.__getitem__)[:2]
+        self.left.update(lacking)
         early = told["began"] and syndromes.begins_apart(self.knowledge, disease, answer)
         otherwise = told["inherited"] and syndromes.inherits_apart(self.knowledge, disease, answer)
         return RivalFact(
-            disease, self.a.name(disease), "", self.shown(disease, often[:2]),
-            tuple(self.lack(disease, term) for term in shown),
+            disease, self.a.name(disease), "", self.shown(disease, often[:2]), self.unknown(disease, *lacking),
             self.onset(disease) if early else (), self.mode(disease) if otherwise else (),
         )  # fmt: skip
 
@@ -180,24 +131,38 @@ def _finish(
     )
 
 
-def _person(knowledge: Knowledge, terms: Sequence[int]) -> str:
-    """Whose findings they are: no source gives an age, and only findings of one sex give a sex."""
-    return syndromes.sex(knowledge, terms)
-
-
 def _stem(book: _Book, disease: int, terms: Sequence[int], draw: Random, *, family: bool) -> dict[str, Any]:
-    """What a stem tells besides its findings: when it began, how it runs in the family."""
-    began, language = syndromes.onset(book.knowledge, disease), book.a.language
-    inherited = syndromes.mode(book.knowledge, disease) if family and draw.random() < 0.5 else None
+    """What a stem tells: its findings and whose they are, when they began, and how they run in the family."""
+    a, language = book.a, book.a.language
+    began = syndromes.onset(book.knowledge, disease)
+    inherited = syndromes.mode(book.knowledge, disease) if family and draw.random() < 0.6 else None
     facts: dict[str, Any] = {
-        "person": _person(book.knowledge, terms), "began": "", "begins": "", "inherited": "", "inherits": "",
-        "disease": book.a.name(disease),
+        "person": syndromes.sex(book.knowledge, terms), "began": "", "begins": "", "inherited": "", "inherits": "",
+        "disease": a.name(disease), **_clues(book, disease, terms),
     }  # fmt: skip
     if began is not None:
         facts |= {"began": began[1].named(language), "begins": book.onset(disease)}
     if inherited is not None:
         facts |= {"inherited": inherited[1].named(language), "inherits": book.mode(disease)}
     return facts
+
+
+def _clues(book: _Book, disease: int, terms: Sequence[int]) -> dict[str, Any]:
+    """The findings of a stem: how often they are found, how telling they are, and what they leave together."""
+    a = book.a
+    telling = min(terms, key=lambda term: len(a.bringing(term)))
+    whole = a.count(terms)
+    return {
+        "clues": [a.text(term) for term in terms],
+        "shown": book.shown(disease, terms),
+        "few": book.spread(telling)[1] if len(a.bringing(telling)) <= FEW else "",
+        "narrows": tuple(book.book.count(a.count(step)) for step in syndromes.narrowed(book.knowledge, terms)),
+        "alone": (
+            (book.book.count(whole), *(book.annotation(disease, term)[0] for term in terms))
+            if whole.number == 1
+            else ()
+        ),
+    }
 
 
 def compose_diagnosis(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
@@ -215,9 +180,8 @@ def compose_diagnosis(knowledge: Knowledge, spot: Spot, draw: Random, directives
     draw.shuffle(terms)
     silent = not any(syndromes.says_mode(name) for name, _ in entries)
     told = _stem(book, disease, terms, draw, family=silent)
-    clues = _clues(book, disease, terms)
     rivals = (book.rival(one, terms, told, disease)._replace(letter=letters[a.ident(one)]) for one in chosen)
-    facts = {**told, **clues, "rivals": sorted(rivals, key=lambda rival: rival.letter)}
+    facts = {**told, "rivals": sorted(rivals, key=lambda rival: rival.letter)}
     name = a.name(disease)
     answer = Answer(text=name, option=letters[spot.unit.anchor], aliases=(), concept=spot.unit.anchor)
     return _finish(book, spot, answer, entries, facts, min(terms, key=lambda term: len(a.bringing(term))))
@@ -231,17 +195,14 @@ def compose_inheritance(knowledge: Knowledge, spot: Spot, draw: Random, directiv
     if told is None:
         raise NoPlan("the disease has not exactly one mode of inheritance")
     term, own = told
-    others = [tables.modes[name] for name in own.foils if name not in dropped(directives)]
-    chosen = _modes(others, draw)
+    chosen = _modes([tables.modes[name] for name in own.foils if name not in dropped(directives)], draw)
     order = [own, *chosen]
     draw.shuffle(order)
     letters = {mode.term: LETTERS[place] for place, mode in enumerate(order)}
     terms = [a.term(pick) for pick in spot.unit.picks]
     draw.shuffle(terms)
-    hop = spot.unit.genre == "multihop"
     facts: dict[str, Any] = {
         **_stem(book, disease, terms, draw, family=False),
-        **_clues(book, disease, terms),
         "mode": own.named(a.language),
         "modes": [
             {"name": mode.named(a.language), "letter": letters[mode.term], "why": book.book.record(mode.ref)}
@@ -251,33 +212,9 @@ def compose_inheritance(knowledge: Knowledge, spot: Spot, draw: Random, directiv
         "why": book.book.record(own.ref),
     }
     facts["inherits"] = (book.annotation(disease, term, "has_inheritance")[0], facts["why"])
-    if hop:
-        facts["only"] = _only(book, disease, terms)
-    text = cap(own.named(a.language))
-    answer = Answer(text=text, option=letters[own.term], aliases=(), concept=own.term)
+    answer = Answer(text=cap(own.named(a.language)), option=letters[own.term], aliases=(), concept=own.term)
     entries = [(cap(mode.named(a.language)), mode.term) for mode in order]
     return _finish(book, spot, answer, entries, facts, terms[0])
-
-
-def _clues(book: _Book, disease: int, terms: Sequence[int]) -> dict[str, Any]:
-    """The findings of a stem: how often they are found, of which organs they are, and how telling they are."""
-    a = book.a
-    sizes = {term: len(a.bringing(term)) for term in terms}
-    telling, common = min(terms, key=lambda term: sizes[term]), max(terms, key=lambda term: sizes[term])
-    return {
-        "clues": [a.text(term) for term in terms],
-        "shown": book.shown(disease, terms),
-        "organs": book.organs(terms),
-        "few": book.book.count(a.count([telling])) if sizes[telling] <= FEW else "",
-        "many": book.book.count(a.count([common])) if sizes[common] >= MANY else "",
-    }
-
-
-def _only(book: _Book, disease: int, terms: Sequence[int]) -> tuple[str, ...]:
-    """That no other disease is known to bring all findings; empty where another is."""
-    count = book.a.count(terms)
-    shows = (book.annotation(disease, term)[0] for term in terms)
-    return (book.book.count(count), *shows) if count.number == 1 else ()
 
 
 def _modes(others: Sequence[Mode], draw: Random) -> list[Mode]:
@@ -295,22 +232,25 @@ def compose_feature(knowledge: Knowledge, spot: Spot, draw: Random, directives: 
     book, disease = _start(knowledge, spot)
     a = book.a
     target, *given = (a.term(pick) for pick in spot.unit.picks)
-    pool = [t for t in syndromes.foils(knowledge, disease, target, given) if a.ident(t) not in dropped(directives)]
+    pool = [p for p in syndromes.foils(knowledge, disease, target, given) if a.ident(p[0]) not in dropped(directives)]
     if len(pool) < OFFERED:
         raise NoPlan("too few findings that are far from the disease")
-    order = [target, *_of_other_organs(knowledge, pool, draw)]
+    chosen = dict(draw.sample(pool, OFFERED))
+    order = [target, *chosen]
     draw.shuffle(order)
     letters = {term: LETTERS[place] for place, term in enumerate(order)}
+    form, spread = book.spread(target)
     facts = {
         "disease": a.name(disease),
         "given": [a.text(term) for term in given],
         "shown": book.shown(disease, given),
-        "organs": book.organs(given),
-        "target": book.feature(disease, target, spread=True),
+        "target": a.text(target),
+        "shows": book.shown(disease, [target])[0],
+        "few": spread if form == "few" else "",
         "rivals": [
             {
-                "text": a.text(term), "letter": letters[term], "lack": book.lack(disease, term),
-                "kind": book.book.closure(a.closure(term, syndromes.untouched(knowledge, disease, term) or 0)),
+                "text": a.text(term), "letter": letters[term], "unknown": book.unknown(disease, term),
+                "home": book.shown(chosen[term], [term])[0],
             }
             for term in order
             if term != target
@@ -319,13 +259,6 @@ def compose_feature(knowledge: Knowledge, spot: Spot, draw: Random, directives: 
     answer = Answer(text=cap(a.text(target)), option=letters[target], aliases=(), concept=a.ident(target))
     entries = [(cap(a.text(term)), a.ident(term)) for term in order]
     return _finish(book, spot, answer, entries, facts, target)
-
-
-def _of_other_organs(knowledge: Knowledge, pool: Sequence[int], draw: Random) -> list[int]:
-    """Three findings of a pool, of different organ systems where there are such."""
-    drawn = draw.sample(pool, len(pool))
-    first = {syndromes.system_rows(knowledge, term)[0][0]: term for term in reversed(drawn)}
-    return [*first.values(), *(term for term in drawn if term not in first.values())][:OFFERED]
 
 
 def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
@@ -343,18 +276,26 @@ def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directive
     letters = {term: LETTERS[place] for place, term in enumerate(order)}
     names = [a.name(disease), a.name(other)]
     draw.shuffle(names)
+    denied = a.denies(other, target) == target
+    form, spread = book.spread(target)
     facts = {
         "one": a.name(disease),
         "other": a.name(other),
         "pair": names,
-        "target": book.feature(disease, target, spread=True),
-        "lack": book.lack(other, target),
+        "target": a.text(target),
+        "shows": book.shown(disease, [target])[0],
+        "few": spread if form == "few" else "",
+        "denied": book.annotation(other, target)[0] if denied else "",
+        "unknown": () if denied else book.unknown(other, target),
         "shared": [
-            {"letter": letters[term], "mine": book.feature(disease, term), "its": book.feature(other, term)}
+            {
+                "letter": letters[term], "mine": book.shown(disease, [term])[0],
+                "its": book.shown(other, [term])[0],
+            }
             for term in order
             if term != target
         ],
-    }
+    }  # fmt: skip
     answer = Answer(text=cap(a.text(target)), option=letters[target], aliases=(), concept=a.ident(target))
     entries = [(cap(a.text(term)), a.ident(term)) for term in order]
     return _finish(book, spot, answer, entries, facts, target)

@@ -118,15 +118,10 @@ def _stems(knowledge: Knowledge, disease: int, genre: str) -> Iterator[Unit]:
         return
     for terms in syndromes.stars(knowledge, disease, partial(uniform, 0, anchor), STARS):
         picks = tuple(a.ident(term) for term in terms)
-        asked = uniform(0, "hop", "|".join((anchor, *picks))) * 100 < HOPS and settles(knowledge, disease, terms)
+        drawn = uniform(0, "hop", "|".join((anchor, *picks))) * 100 < HOPS
+        asked = drawn and not syndromes.says_mode(a.name(disease)) and syndromes.settled(knowledge, disease, terms)
         if asked == (genre == "multihop"):
             yield Unit(genre, "inheritance" if asked else "syndrome", anchor, picks)
-
-
-def settles(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
-    """Whether findings settle how the disease behind them is inherited, and its name does not say it."""
-    a = annotated(knowledge)
-    return not syndromes.says_mode(a.name(disease)) and syndromes.alone(knowledge, disease, terms)
 
 
 def _modes(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
@@ -142,6 +137,8 @@ def _features(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
     strong = [term for term in pool if a.typicality(disease, term) in ALMOST_ALWAYS]
     found = 0
     for target in strong:
+        if len(a.bringing(target)) > syndromes.TELLING:
+            continue
         given = [term for term in pool if term != target and not syndromes.alike(knowledge, term, target)][:2]
         enough = len(given) == 2 and not syndromes.alike(knowledge, *given)
         if enough and len(syndromes.foils(knowledge, disease, target, given)) >= syndromes.OFFERED:

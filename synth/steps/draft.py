@@ -193,7 +193,7 @@ class Draft:
         return sample.model_copy(update={"id": content_id(sample)})
 
 
-_CONSULTED = {"record", "closure", "count"}
+_CONSULTED = {"record", "count"}
 _STEM_TABLES = {"patients", "infections", "mainstays"}
 """Tables whose lines a question may rest on without a claim: who the patient is, what he was
 exposed to, what is being treated."""
