@@ -92,7 +92,7 @@ class Claims:
             if edge.relation in _BIBLIOGRAPHIC:
                 return ""
             return relation_sentence(self.prompts, self.knowledge.graph, (edge,))
-        found = (self.wordings(form, (ref,)) for form in _FORMS)
+        found = (self.wordings(form, (ref,)) for form in _FORMS if form not in claims_annotated.IN_CONTEXT)
         first = [same(wordings[variant % len(wordings)]) for wordings in found if wordings]
         return " ".join(sentence(one) for one in first if not any(one in other for other in first if other != one))
 

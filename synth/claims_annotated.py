@@ -16,7 +16,6 @@ from synth_kg.knowledge import Knowledge
 from synth_kg.tables import Mode, Onset
 
 Fields = Mapping[str, Any]
-OFTEN = {"obligate": "all", "very frequent": "most", "frequent": "many", "occasional": "some", "very rare": "few"}
 
 
 def _named(a: Annotations, key: Key) -> str:
@@ -43,12 +42,10 @@ def _phenotypes(items: Sequence[object], *, negated: bool) -> list[Annotation]:
 
 
 def _shows(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    """Findings that are found as often as each other, by what a source says in general."""
+    """Findings that a disease is described with, without a word on how often: where nobody counted, that is a guess."""
     told = _phenotypes(items, negated=False)
-    often = {one.typicality for one in told}
-    if len(often) == 1 and not any(one.counted for one in told) and (word := OFTEN.get(*often)):
-        findings = [_named(a, one.edge.tail) for one in told]
-        yield {"disease": _named(a, told[0].edge.head), "findings": findings, "often": word}
+    if told and all(one.typicality and not one.counted for one in told):
+        yield {"disease": _named(a, told[0].edge.head), "findings": [_named(a, one.edge.tail) for one in told]}
 
 
 def _counted(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
@@ -147,6 +144,10 @@ _READ: dict[str, Callable[[Annotations, Knowledge, Sequence[object]], Iterator[F
     "many": _many, "narrows": _narrows, "alone": _alone, "unknown": _unknown, "its_unknown": _unknown,
     "inherited": _inherited, "begins": _begins, "mode": _mode,
 }  # fmt: skip
+
+
+IN_CONTEXT = frozenset(("also", "also_counted", "its_unknown"))
+"""Forms that do not name their disease: the sentence before has to."""
 
 
 def _form(name: str) -> Callable[[Knowledge, Sequence[object]], Iterator[Fields]]:

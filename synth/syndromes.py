@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from synth.plan import NoPlan, annotated
 from synth_kg.aliases import share_stem, stems
-from synth_kg.annotations import ALMOST_ALWAYS, FEMALE, MALE, OFTEN, Annotations, Diseases
+from synth_kg.annotations import ALMOST_ALWAYS, DESCRIBED, FEMALE, MALE, OFTEN, Annotations, Diseases
 from synth_kg.bundle import read_tsv, tables_folder
 from synth_kg.knowledge import Knowledge
 from synth_kg.labels import english
@@ -77,10 +77,13 @@ _OPPOSITES = (
 _EMERGENCIES = re.compile(
     r"arrest|shock|anaphyla|sepsis|septic|meningitis|h[ae]morrhag|rupture|dissection|thrombosis|embol|infarct|stroke|"
     r"coma\b|epilepticus|failure|acute|crisis|volvulus|peritonitis|fulminant|fibrillation|tachycardia|bradycardia|block|"
+    r"stridor|torsion|nerve palsy|pustul|sedimentation|reactive protein|swelling|necrolysis|arthritis|"
     r"syncope|hyperammon|hypoglyc|ketoacidosis|acidosis|adrenal|apnea|arrhythm|perforat|obstruct|ileus|kernicterus",
     re.I,
 )
 """Findings by which a patient is in danger now: a stem about a diagnosis years old would pass over that."""
+_OMIM = "OMIM:"
+_TOLD = OFTEN | {DESCRIBED}
 _EARLY_DEATH = frozenset(("HP:0003811", "HP:0003826", "HP:0005268", "HP:0001522", "HP:0034241"))
 """Neonatal death, stillbirth, miscarriage, death in infancy, prenatal death."""
 
@@ -164,13 +167,28 @@ def tellable(knowledge: Knowledge, term: int) -> bool:
 
 
 def usable(knowledge: Knowledge, disease: int, term: int) -> bool:
-    """Whether a finding may stand in a stem of a disease: often found, tellable, and not given away by its name."""
+    """Whether a finding may stand in a stem of a disease: a part of it, tellable, and not given away by its name.
+
+    What Orphanet says of a disease counts only where OMIM describes a disease of that name, or of its series, with
+    the finding: Orphanet's frequencies are estimates, and a reading found one in five rows that rest on them doubtful.
+    """
     a = annotated(knowledge)
     return (
-        a.typicality(disease, term) in OFTEN
+        a.typicality(disease, term) in _TOLD
         and tellable(knowledge, term)
         and not share_stem(a.graph.name(term), a.name(disease))
+        and (
+            a.ident(disease).startswith(_OMIM)
+            or any(a.among(one, a.may_bring(term)) for one in _omim(knowledge, disease))
+        )
     )
+
+
+@lru_cache(maxsize=20_000)
+def _omim(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
+    """OMIM's entries of a disease and of its series."""
+    a = annotated(knowledge)
+    return tuple(one for one in sorted(_kin(knowledge, disease)) if a.ident(one).startswith(_OMIM))
 
 
 @lru_cache(maxsize=20_000)
@@ -181,19 +199,19 @@ def findings(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
     return tuple(sorted(found, key=lambda term: (len(a.bringing(term)), term)))
 
 
-def anchor(knowledge: Knowledge, disease: int) -> bool:
-    """Whether rows may be about a disease: it can be named, patients live with it, and enough is known of it."""
+def speakable(knowledge: Knowledge, disease: int) -> bool:
+    """Whether a row may name a disease: its name can be used, and patients live with it."""
     a = annotated(knowledge)
     name = a.name(disease)
     courses = {a.ident(term) for one in same(knowledge, disease) for term in a.values(one, "has_course")}
-    return nameable(name) and len(a.features(disease)) >= RICH and not courses & _EARLY_DEATH and _well_spelt(a, name)
+    return nameable(name) and not courses & _EARLY_DEATH and _well_spelt(a, name)
 
 
 @lru_cache(maxsize=2)
 def anchors(knowledge: Knowledge) -> Diseases:
     """The diseases, counted from 0, that rows may be about."""
     a = annotated(knowledge)
-    return np.array([anchor(knowledge, disease) for disease in range(a.first, a.end)], np.bool_)
+    return np.array([speakable(knowledge, disease) for disease in range(a.first, a.end)], np.bool_)
 
 
 @lru_cache(maxsize=2)
@@ -228,17 +246,30 @@ def opposed(one: str, other: str) -> bool:
 def fair(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
     """Whether findings make a fair stem of a disease.
 
-    All are usable; two are found in most patients; two are telling, one of them narrows the field, and at most one
-    says little; none says what another says, and no two contradict each other.
+    All are usable; two are found in most patients, or told without a frequency; two are telling, one of them narrows
+    the field, and at most one says little; none says what another says, and no two contradict each other.
     """
     a = annotated(knowledge)
-    if not all(usable(knowledge, disease, term) for term in terms):
+    if len(a.features(disease)) < RICH or not all(usable(knowledge, disease, term) for term in terms):
         return False
     sizes = sorted(len(a.bringing(term)) for term in terms)
-    strong = sum(a.typicality(disease, term) in ALMOST_ALWAYS for term in terms)
-    if strong < min(2, len(terms)) or sizes[0] > NARROW or sizes[1] > TELLING or sizes[-2] >= MANY:
+    if (
+        sum(strong(knowledge, disease, term) for term in terms) < min(2, len(terms))
+        or sizes[0] > NARROW
+        or sizes[1] > TELLING
+        or sizes[-2] >= MANY
+    ):
         return False
-    return sex(knowledge, terms) != "both" and not any(alike(knowledge, *pair) for pair in combinations(terms, 2))
+    whose = sex(knowledge, terms)
+    own = mode(knowledge, disease) if whose == "female" else None
+    if whose == "both" or (own is not None and own[1].name == "X-linked recessive"):
+        return False
+    return not any(alike(knowledge, *pair) for pair in combinations(terms, 2))
+
+
+def strong(knowledge: Knowledge, disease: int, term: int) -> bool:
+    """Whether a finding is one of most patients, or told of a disease without a frequency."""
+    return annotated(knowledge).typicality(disease, term) in ALMOST_ALWAYS | {DESCRIBED}
 
 
 def alike(knowledge: Knowledge, one: int, other: int) -> bool:
@@ -246,7 +277,8 @@ def alike(knowledge: Knowledge, one: int, other: int) -> bool:
     a = annotated(knowledge)
     if a.text(one) == a.text(other) or a.related(one, other) or {*a.parents(one)} & {*a.parents(other)}:
         return True
-    return opposed(a.graph.name(one), a.graph.name(other))
+    names = (a.graph.name(one), a.graph.name(other))
+    return share_stem(*names) or opposed(*names)
 
 
 def same(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
@@ -288,7 +320,7 @@ def contenders(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list
     lacking = np.zeros(a.size, np.int64)
     far = np.zeros(a.size, np.bool_)
     for term in terms:
-        shared[a.often(term)] += _weight(a, term)
+        shared[a.stated(term)] += _weight(a, term)
         if len(a.bringing(term)) <= TELLING:
             alone = _far(knowledge, term)
             alone[a.may_bring(term)] = False
@@ -302,7 +334,8 @@ def contenders(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list
     for place in fit[np.lexsort((fit, -likeness))]:
         rival = int(place) + a.first
         known = (name, *(a.name(taken) for taken in found))
-        if not any(namesakes(a.name(rival), other) for other in known) and ruled_out(knowledge, rival, terms):
+        apart = not any(namesakes(a.name(rival), other) for other in known)
+        if apart and ruled_out(knowledge, rival, terms) and any(usable(knowledge, rival, term) for term in terms):
             found.append(rival)
         if len(found) == POOL:
             break
@@ -322,8 +355,8 @@ def _likeness(knowledge: Knowledge, disease: int) -> NDArray[np.float64]:
     a = annotated(knowledge)
     found = np.zeros(a.size)
     for term, typicality in a.features(disease).items():
-        if typicality in OFTEN:
-            found[a.often(term)] += _weight(a, term)
+        if typicality in _TOLD:
+            found[a.stated(term)] += _weight(a, term)
     return found
 
 
@@ -428,12 +461,15 @@ def _weighable(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool
 
 
 def narrowed(knowledge: Knowledge, terms: Sequence[int]) -> list[tuple[int, ...]]:
-    """The findings one after the other, the most common first, each with all before it, until one disease is left."""
+    """The findings one after the other, the most common first, each with all before it, until one disease is left.
+
+    Empty if more than one is left.
+    """
     a = annotated(knowledge)
     order = sorted(terms, key=lambda term: (-len(a.bringing(term)), term))
     steps = [tuple(order[: count + 1]) for count in range(len(order))]
     alone = next((place for place, step in enumerate(steps) if a.count(step).number == 1), len(steps))
-    return steps[: max(2, alone + 1)]
+    return steps[: max(2, alone + 1)] if alone < len(steps) else []
 
 
 def settled(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
@@ -458,8 +494,8 @@ def pairs(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most
     pool = findings(knowledge, disease)
     shared = np.zeros(a.size, np.int64)
     for term in pool:
-        shared[a.often(term)] += 1
-    strong = [term for term in pool if a.typicality(disease, term) in ALMOST_ALWAYS]
+        shared[a.stated(term)] += 1
+    firm = [term for term in pool if strong(knowledge, disease, term)]
     found = 0
     places = np.flatnonzero((shared >= OFFERED) & anchors(knowledge) & described(knowledge))
     order = sorted(places, key=lambda place: (-min(int(shared[place]), 5), draw(f"pair {place}")))
@@ -467,7 +503,7 @@ def pairs(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most
         other = int(place) + a.first
         if other == disease or namesakes(a.name(disease), a.name(other)):
             continue
-        telling = [term for term in strong if tells_apart(knowledge, term, other)]
+        telling = [term for term in firm if tells_apart(knowledge, term, other)]
         if telling and len(undecided(knowledge, disease, other, telling[0])) >= OFFERED:
             yield other, telling[0]
             found += 1
@@ -512,7 +548,7 @@ def foils(knowledge: Knowledge, disease: int, target: int, given: Sequence[int])
             if not tells_apart(knowledge, term, disease) or share_stem(a.graph.name(term), a.name(disease)):
                 continue
             taken = (target, *given, *(other for other, _ in found))
-            if a.typicality(rival, term) in ALMOST_ALWAYS and not any(alike(knowledge, term, one) for one in taken):
+            if strong(knowledge, rival, term) and not any(alike(knowledge, term, one) for one in taken):
                 found.append((term, rival))
                 break
         if len(found) == POOL:

@@ -35,8 +35,10 @@ FEMALE = ("HP:0010460", "HP:0000140", "HP:0010311")
 """Abnormality of the female genitalia and of the menstrual cycle, and small or absent breasts."""
 ALMOST_ALWAYS = frozenset(("obligate", "very frequent"))
 OFTEN = ALMOST_ALWAYS | {"frequent"}
-SELDOM_PATIENTS = 3
-"""Patients that a counted frequency has to rest on: one of one is always, and says nothing."""
+DESCRIBED = "described"
+"""The typicality of what is stated without a frequency that can be relied on."""
+PATIENTS, SERIES = 5, 3
+"""Patients that a frequency has to rest on, and those of whom a feature may be told at all, if all had it."""
 _ORDER = ("very rare", "occasional", "frequent", "very frequent", "obligate")
 _STEPS = ((1.0, "obligate"), (0.8, "very frequent"), (0.3, "frequent"), (0.05, "occasional"))
 
@@ -55,7 +57,7 @@ class Annotation(NamedTuple):
     edge: Edge
     said: tuple[Said, ...]
     typicality: str
-    """obligate, very frequent, frequent, occasional or very rare; empty where nothing that can be relied on is said."""
+    """obligate, very frequent, frequent, occasional, very rare or described; empty where nothing can be relied on."""
     found: int
     """Patients who have it, of all who were counted."""
     counted: int
@@ -311,18 +313,9 @@ class Annotations:
     def _may(self) -> dict[int, NDArray[np.int32]]:
         return {}
 
-    @cached_property
-    def _often(self) -> dict[int, NDArray[np.int32]]:
-        found: dict[int, list[int]] = {}
-        for disease, features in self._features.items():
-            for term, feature in features.items():
-                if feature.typicality in OFTEN:
-                    found.setdefault(term, []).append(disease - self.first)
-        return {term: np.array(several, np.int32) for term, several in found.items()}
-
-    def often(self, term: int) -> NDArray[np.int32]:
-        """The diseases, counted from 0, that bring a term itself in three patients of ten or more."""
-        return self._often.get(term, _NOBODY)
+    def stated(self, term: int) -> list[int]:
+        """The diseases, counted from 0, that are annotated with a term itself."""
+        return self._annotated.get(term, [])
 
     def untouched(self, system: int) -> Diseases:
         """The diseases that no feature of is of an organ system."""
@@ -418,16 +411,18 @@ _NOBODY = np.empty(0, np.int32)
 def pooled(told: Sequence[Mapping[str, object]]) -> tuple[str, int, int]:
     """Typicality, patients with a feature and patients counted, over all references.
 
-    Counts are added up. A count of fewer than `SELDOM_PATIENTS` says nothing, and one patient alone is never more than
-    occasional; of bands and counts that differ, the most cautious stands.
+    Counts are added up; of bands and counts that differ, the most cautious stands. A count of few patients gives no
+    frequency: if all of three or four had the feature, or if nothing at all is said of how often it is found, the
+    disease is 'described' with it; of one or two patients, nothing follows.
     """
     bands = [str(one["typicality"]) for one in told if one.get("typicality") in _ORDER and not one.get("patients")]
     counts = [one for one in told if one.get("patients")]
     counted = sum(int(str(one["patients"])) for one in counts)
     found = round(sum(int(str(one["patients"])) * float(str(one["frequency"])) for one in counts))
-    if counted >= SELDOM_PATIENTS:
+    if counted >= PATIENTS:
         band = next((name for least, name in _STEPS if found >= least * counted), "very rare")
         bands.append(band if found > 1 or band not in OFTEN else "occasional")
-    else:
-        found = counted = 0
-    return (min(bands, key=_ORDER.index) if bands else "", found, counted)
+        return min(bands, key=_ORDER.index), found, counted
+    if bands:
+        return min(bands, key=_ORDER.index), 0, 0
+    return (DESCRIBED if not counts or found == counted >= SERIES else ""), 0, 0

@@ -88,7 +88,7 @@ class Echo:
     async def word(self, _task: Task) -> Reply:
         """The row's words."""
         row = self.sample
-        shape = row.generator.prompt.partition(" ")[0].partition("/")[2]
+        shape = row.generator.prompt.partition(" ")[0].rpartition("/")[2]
         return Reply(row.question, row.steps, row.response, shape, row.conditioning)
 
 

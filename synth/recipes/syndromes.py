@@ -12,7 +12,6 @@ from random import Random
 from typing import Any, NamedTuple
 
 from synth import syndromes
-from synth.claims_annotated import OFTEN
 from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot, annotated
 from synth.prompts import cap
 from synth.recipes.shared import LETTERS, dropped
@@ -61,15 +60,15 @@ class _Book:
         return self.book.annotation(told), told
 
     def shown(self, disease: int, terms: Sequence[int]) -> tuple[Shown, ...]:
-        """Findings of a disease by how often they are found, the most frequent first, then those that were counted."""
+        """Findings of a disease: those without a count first, then those of which patients were counted.
+
+        A frequency that is no count is an estimate; it decides what is asked, and no row repeats it.
+        """
         groups: dict[str, list[str]] = {}
         for term in terms:
             ident, told = self.annotation(disease, term)
-            groups.setdefault("" if told.counted else told.typicality, []).append(ident)
-        order = (*OFTEN, "")
-        return tuple(
-            Shown("shows" if often else "counted", tuple(groups[often])) for often in sorted(groups, key=order.index)
-        )
+            groups.setdefault("counted" if told.counted else "shows", []).append(ident)
+        return tuple(Shown(form, tuple(groups[form])) for form in ("shows", "counted") if form in groups)
 
     def spread(self, term: int) -> tuple[str, str]:
         """'few' or 'many' and the count that says so, if a finding is described in few diseases or in many."""
@@ -92,7 +91,7 @@ class _Book:
 
     def rival(self, disease: int, terms: Sequence[int], told: Mapping[str, Any], answer: int) -> RivalFact:
         """Cite what a disease shares with a stem and what it leaves open; of that, what no other left open first."""
-        often = [term for term in terms if self.a.among(disease, self.a.often(term))]
+        often = [term for term in terms if syndromes.usable(self.knowledge, disease, term)]
         lacking = sorted(syndromes.missing(self.knowledge, disease, terms), key=self.left.__getitem__)[:2]
         self.left.update(lacking)
         early = told["began"] and syndromes.begins_apart(self.knowledge, disease, answer)
@@ -136,6 +135,8 @@ def _stem(book: _Book, disease: int, terms: Sequence[int], draw: Random, *, fami
     a, language = book.a, book.a.language
     began = syndromes.onset(book.knowledge, disease)
     inherited = syndromes.mode(book.knowledge, disease) if family and draw.random() < 0.6 else None
+    if inherited is not None and inherited[1].name == "autosomal dominant":
+        inherited = None  # which arises anew more often than not in many a disease: no family history would show it
     facts: dict[str, Any] = {
         "person": syndromes.sex(book.knowledge, terms), "began": "", "begins": "", "inherited": "", "inherits": "",
         "disease": a.name(disease), **_clues(book, disease, terms),

@@ -15,7 +15,6 @@ import numpy as np
 
 from synth import syndromes
 from synth.plan import Unit, annotated
-from synth_kg.annotations import ALMOST_ALWAYS
 from synth_kg.knowledge import Knowledge
 
 STARS = 8
@@ -134,9 +133,10 @@ def _modes(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
 def _features(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
     a = annotated(knowledge)
     pool = syndromes.findings(knowledge, disease)
-    strong = [term for term in pool if a.typicality(disease, term) in ALMOST_ALWAYS]
     found = 0
-    for target in strong:
+    for target in pool:
+        if not syndromes.strong(knowledge, disease, target):
+            continue
         if len(a.bringing(target)) > syndromes.TELLING:
             continue
         given = [term for term in pool if term != target and not syndromes.alike(knowledge, term, target)][:2]
