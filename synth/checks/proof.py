@@ -33,25 +33,9 @@ _BREAK = re.compile(r"\{\{|\}\}|\{%|%\}|\"|\{#.*?#\}", re.S)
 """Where a template's own words end: at a tag, a quotation mark, a comment."""
 _AGED = re.compile(r"\b(\d+)-year-old (woman|man|girl|boy)\b")
 _PERSONS = frozenset(
-    (
-        "a",
-        "an",
-        "male",
-        "female",
-        "adult",
-        "infant",
-        "woman",
-        "man",
-        "girl",
-        "boy",
-        "year",
-        "old",
-        "she",
-        "he",
-        "the",
-        "patient",
-    )
-)
+    ("a", "an", "and", "male", "female", "adult", "infant", "woman", "man", "girl", "boy", "year", "old", "she", "he",
+     "the", "patient")
+)  # fmt: skip
 _RECIPES = {
     "vignette": "vignette", "open": "vignette", "multihop": "vignette", "reverse": "reverse",
     "compare": "compare", "calculation": "calculation", "explainer": "explainer",
