@@ -101,11 +101,15 @@ def test_counts_of_patients_are_added_up(a: Annotations) -> None:
     ("told", "expected"),
     [
         ([{"patients": 1, "frequency": 1.0, "typicality": "obligate"}], ("", 0, 0)),
-        ([{"patients": 3, "frequency": 1 / 3, "typicality": "frequent"}], ("occasional", 1, 3)),
-        ([{"patients": 4, "frequency": 1.0, "typicality": "obligate"}], ("obligate", 4, 4)),
+        ([{"patients": 4, "frequency": 1.0, "typicality": "obligate"}], ("described", 0, 0)),
+        ([{"patients": 4, "frequency": 0.75, "typicality": "frequent"}], ("", 0, 0)),
+        ([{"patients": 2, "frequency": 1.0}, {"patients": 3, "frequency": 1.0}], ("obligate", 5, 5)),
+        ([{"patients": 5, "frequency": 0.4, "typicality": "frequent"}], ("frequent", 2, 5)),
+        ([{"patients": 5, "frequency": 0.2, "typicality": "occasional"}], ("occasional", 1, 5)),
         ([{"typicality": "very frequent"}, {"typicality": "occasional"}], ("occasional", 0, 0)),
         ([{"typicality": "occasional"}, {"patients": 9, "frequency": 1.0}], ("occasional", 9, 9)),
-        ([], ("", 0, 0)),
+        ([{"reference": "OMIM:1"}], ("described", 0, 0)),
+        ([], ("described", 0, 0)),
     ],
 )
 def test_how_often_all_references_say_it_is(told: list[dict[str, object]], expected: tuple[str, int, int]) -> None:
