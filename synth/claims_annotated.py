@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from synth.syndromes import FEW, MANY
+from synth.syndromes import FEW
 from synth_kg.annotations import Annotation, Annotations, Count
 from synth_kg.graph import Key
 from synth_kg.knowledge import Knowledge
@@ -62,23 +62,10 @@ def _denied(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[
         yield {"disease": _named(a, told[0].edge.head), "finding": _named(a, told[0].edge.tail)}
 
 
-def _spread(a: Annotations, items: Sequence[object], *, few: bool) -> Iterator[Fields]:
-    count = _only(items, Count)
-    if (
-        count
-        and count.head is None
-        and len(count.terms) == 1
-        and (count.number <= FEW if few else count.number >= MANY)
-    ):
-        yield {"finding": _named(a, count.terms[0])}
-
-
 def _few(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    yield from _spread(a, items, few=True)
-
-
-def _many(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
-    yield from _spread(a, items, few=False)
+    count = _only(items, Count)
+    if count and count.head is None and len(count.terms) == 1 and count.number <= FEW:
+        yield {"finding": _named(a, count.terms[0])}
 
 
 def _narrows(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
@@ -141,7 +128,7 @@ def _mode(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fi
 
 _READ: dict[str, Callable[[Annotations, Knowledge, Sequence[object]], Iterator[Fields]]] = {
     "shows": _shows, "also": _shows, "counted": _counted, "also_counted": _counted, "denied": _denied, "few": _few,
-    "many": _many, "narrows": _narrows, "alone": _alone, "unknown": _unknown, "its_unknown": _unknown,
+    "narrows": _narrows, "alone": _alone, "unknown": _unknown, "its_unknown": _unknown,
     "inherited": _inherited, "begins": _begins, "mode": _mode,
 }  # fmt: skip
 

@@ -60,7 +60,8 @@ _BAD_NAME = re.compile(
     r"respiratory distress|idiopathic|post-?|associated|sequence|non-syndromic|isolated|rare |other |leishmania|"
     r"malaria|am[oe]+bi|schistosom|toxoplasm|filari|borreli|rickett|typh|lepro|plague|cholera|mycosis|candid|aspergill|"
     r"cocci|syphilis|measles|rubella|mumps|rabies|tetan|diphther|pertuss|polio|herpes|hepatitis|influenza|sclerosing|"
-    r"deficit in",
+    r"deficit in|arthritis|colitis|lupus|sclerosis$|diabetes|asthma|psoriasis|hypertension$|obesity|schizo|autism|"
+    r"alzheimer|migraine|common variable",
     re.I,
 )
 """Names that a question cannot use, that are lists of findings, or that are of illnesses which are not inherited."""
@@ -287,6 +288,13 @@ def same(knowledge: Knowledge, disease: int) -> tuple[int, ...]:
     return a.named(a.name(disease))
 
 
+def seldom(knowledge: Knowledge, term: int) -> bool:
+    """Whether few diseases are described with a finding, and not many with what it is a kind of."""
+    a = annotated(knowledge)
+    broader = (len(a.bringing(parent)) for parent in a.parents(term))
+    return len(a.bringing(term)) <= FEW and all(number <= TELLING for number in broader)
+
+
 def missing(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> list[int]:
     """The telling findings that a disease is not described with, not even in broader words."""
     a, entries = annotated(knowledge), same(knowledge, disease)
@@ -422,9 +430,14 @@ def begins_apart(knowledge: Knowledge, one: int, other: int) -> bool:
 
 
 def inherits_apart(knowledge: Knowledge, one: int, other: int) -> bool:
-    """Whether one disease is known to be inherited in a way that cannot be taken for that of another."""
+    """Whether one disease is known to be inherited in a way that cannot be taken for that of another.
+
+    A dominant one is none: a single patient may be the ground on which it is called so.
+    """
     mine, its = mode(knowledge, one), mode(knowledge, other)
-    return mine is not None and its is not None and mine[1].term in its[1].foils
+    if mine is None or its is None or "autosomal dominant" in (mine[1].name, its[1].name):
+        return False
+    return mine[1].term in its[1].foils
 
 
 def stars(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most: int) -> list[tuple[int, ...]]:
@@ -480,6 +493,8 @@ def settled(knowledge: Knowledge, disease: int, terms: Sequence[int]) -> bool:
     a = annotated(knowledge)
     own = mode(knowledge, disease)
     if own is None:
+        return False
+    if not narrowed(knowledge, terms):
         return False
     brought = np.zeros(a.size, np.int64)
     for term in terms:

@@ -28,6 +28,7 @@ _INSIDE = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
 _CLASSES_ZH = re.compile(
     r"异常|形态|表型|胎儿|胎盘|孕|妊娠|产前|死亡|猝死|自杀|自残|自伤|过量|[()（）/、，,;；]|疾病$|或|和"
 )
+_VOWEL = re.compile(r"[aeio]|u(?!ni|r[eio]|t[eri]|su|bi)|EEG", re.I)
 _LONGEST = 60
 
 
@@ -64,13 +65,13 @@ def english(label: str) -> str:
     if number == "s":
         return f"{head}s{text[len(head) :]}"
     if number == "a" and not text.lower().startswith(("cleft ", "multiple ", "absent ", "absence ", "aplasia ")):
-        return f"{'an' if text[0] in 'aeioAEIO' or text.startswith(('un', 'um', 'EEG')) else 'a'} {text}"
+        return f"{'an' if _VOWEL.match(text) else 'a'} {text}"
     return text
 
 
 def _lowered(word: str) -> str:
     """A first word as it stands inside a sentence."""
-    name = word in _eponyms() or any(part in _eponyms() for part in word.split("-"))
+    name = word in _eponyms() or word.split("-", maxsplit=1)[0] in _eponyms() - {"Down"}
     code = sum(letter.isupper() for letter in word) > 1 or re.match(r"[A-Z]-|[A-Z]$|[A-Z]\d|.*\d", word)
     return word if name or code else word[0].lower() + word[1:]
 

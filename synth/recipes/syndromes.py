@@ -16,7 +16,7 @@ from synth.plan import Directive, EvidenceBook, NoPlan, Plan, Spot, annotated
 from synth.prompts import cap
 from synth.recipes.shared import LETTERS, dropped
 from synth.sample import Answer
-from synth.syndromes import FEW, MANY, OFFERED
+from synth.syndromes import OFFERED
 from synth_kg.annotations import Annotation, Annotations
 from synth_kg.knowledge import Knowledge
 from synth_kg.tables import Mode
@@ -70,11 +70,9 @@ class _Book:
             groups.setdefault("counted" if told.counted else "shows", []).append(ident)
         return tuple(Shown(form, tuple(groups[form])) for form in ("shows", "counted") if form in groups)
 
-    def spread(self, term: int) -> tuple[str, str]:
-        """'few' or 'many' and the count that says so, if a finding is described in few diseases or in many."""
-        number = len(self.a.bringing(term))
-        form = "few" if number <= FEW else "many" if number >= MANY else ""
-        return form, self.book.count(self.a.count([term])) if form else ""
+    def few(self, term: int) -> str:
+        """The count that says that few diseases are described with a finding; empty where it says little."""
+        return self.book.count(self.a.count([term])) if syndromes.seldom(self.knowledge, term) else ""
 
     def unknown(self, disease: int, *terms: int) -> tuple[str, ...]:
         return tuple(self.book.count(self.a.count([term], disease)) for term in terms)
@@ -156,7 +154,7 @@ def _clues(book: _Book, disease: int, terms: Sequence[int]) -> dict[str, Any]:
     return {
         "clues": [a.text(term) for term in terms],
         "shown": book.shown(disease, terms),
-        "few": book.spread(telling)[1] if len(a.bringing(telling)) <= FEW else "",
+        "few": book.few(telling),
         "narrows": tuple(book.book.count(a.count(step)) for step in syndromes.narrowed(book.knowledge, terms)),
         "alone": (
             (book.book.count(whole), *(book.annotation(disease, term)[0] for term in terms))
@@ -240,14 +238,13 @@ def compose_feature(knowledge: Knowledge, spot: Spot, draw: Random, directives: 
     order = [target, *chosen]
     draw.shuffle(order)
     letters = {term: LETTERS[place] for place, term in enumerate(order)}
-    form, spread = book.spread(target)
     facts = {
         "disease": a.name(disease),
         "given": [a.text(term) for term in given],
         "shown": book.shown(disease, given),
         "target": a.text(target),
         "shows": book.shown(disease, [target])[0],
-        "few": spread if form == "few" else "",
+        "few": book.few(target),
         "rivals": [
             {
                 "text": a.text(term), "letter": letters[term], "unknown": book.unknown(disease, term),
@@ -278,14 +275,13 @@ def compose_comparison(knowledge: Knowledge, spot: Spot, draw: Random, directive
     names = [a.name(disease), a.name(other)]
     draw.shuffle(names)
     denied = a.denies(other, target) == target
-    form, spread = book.spread(target)
     facts = {
         "one": a.name(disease),
         "other": a.name(other),
         "pair": names,
         "target": a.text(target),
         "shows": book.shown(disease, [target])[0],
-        "few": spread if form == "few" else "",
+        "few": book.few(target),
         "denied": book.annotation(other, target)[0] if denied else "",
         "unknown": () if denied else book.unknown(other, target),
         "shared": [

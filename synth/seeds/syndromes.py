@@ -126,7 +126,7 @@ def _stems(knowledge: Knowledge, disease: int, genre: str) -> Iterator[Unit]:
 def _modes(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
     a = annotated(knowledge)
     told = syndromes.findings(knowledge, disease)[:2]
-    if len(told) == 2 and syndromes.mode(knowledge, disease) and not syndromes.says_mode(a.name(disease)):
+    if told and syndromes.mode(knowledge, disease) and not syndromes.says_mode(a.name(disease)):
         yield Unit("choice", "inheritance", a.ident(disease), tuple(a.ident(term) for term in told))
 
 
