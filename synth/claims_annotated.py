@@ -44,7 +44,7 @@ def _phenotypes(items: Sequence[object], *, negated: bool) -> list[Annotation]:
 def _shows(a: Annotations, _k: Knowledge, items: Sequence[object]) -> Iterator[Fields]:
     """Findings that a disease is described with, without a word on how often: where nobody counted, that is a guess."""
     told = _phenotypes(items, negated=False)
-    if told and all(one.typicality and not one.counted for one in told):
+    if told and all(one.typicality for one in told):
         yield {"disease": _named(a, told[0].edge.head), "findings": [_named(a, one.edge.tail) for one in told]}
 
 

@@ -87,6 +87,7 @@ _KINDS: dict[tuple[str, str], Kind] = {
     ("vignette", "syndrome"): Kind("diagnosis", "advanced", "source_relative"),
     ("multihop", "inheritance"): Kind("mechanism", "advanced", "source_relative"),
     ("choice", "inheritance"): Kind("mechanism", "basic", "source_relative"),
+    ("choice", "onset"): Kind("prognosis", "basic", "source_relative"),
     ("choice", "feature"): Kind("diagnosis", "basic", "source_relative"),
     ("compare", "feature"): Kind("diagnosis", "advanced", "source_relative"),
     ("abstract", ""): Kind("mechanism", "advanced", "source_relative"),

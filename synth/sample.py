@@ -33,7 +33,7 @@ WRITTEN = frozenset({"explainer", "abstract", "dialogue"})
 """Genres whose response is a text; the others ask for an answer and argue for it."""
 WORDED = "en"
 """Language in which names stand, and in which evidence is worded for a model."""
-ANNOTATED = frozenset({"syndrome", "inheritance", "feature"})
+ANNOTATED = frozenset({"syndrome", "inheritance", "onset", "feature"})
 """Topics of rows about diseases that are known by their annotations, and not by the reviewed tables."""
 
 CAVEAT = (

@@ -83,6 +83,10 @@ _EMERGENCIES = re.compile(
     re.I,
 )
 """Findings by which a patient is in danger now: a stem about a diagnosis years old would pass over that."""
+_TIMES = frozenset(
+    ("HP:0003577", "HP:0003593", "HP:0011463", "HP:0003621", "HP:0011462", "HP:0003596", "HP:0003584")
+)  # fmt: skip
+"""At birth, in infancy, childhood, adolescence, young adult life, middle age and later life."""
 _OMIM = "OMIM:"
 _TOLD = OFTEN | {DESCRIBED}
 _EARLY_DEATH = frozenset(("HP:0003811", "HP:0003826", "HP:0005268", "HP:0001522", "HP:0034241"))
@@ -413,6 +417,17 @@ def says_mode(name: str) -> bool:
     return bool(_SAID.search(name))
 
 
+def ages_apart(one: Onset, other: Onset) -> bool:
+    """Whether years lie between two times of onset."""
+    return one.age_min >= other.age_max + YEARS or other.age_min >= one.age_max + YEARS
+
+
+def other_onsets(knowledge: Knowledge, own: Onset) -> list[Onset]:
+    """Times of life that do not overlap, each years apart from one."""
+    rows = (row for term, row in knowledge.tables.onsets.items() if term in _TIMES)
+    return [row for row in rows if ages_apart(row, own)]
+
+
 def onset(knowledge: Knowledge, disease: int) -> tuple[int, Onset] | None:
     """The one time of onset of a disease; None if there is not exactly one."""
     a = annotated(knowledge)
@@ -426,7 +441,7 @@ def begins_apart(knowledge: Knowledge, one: int, other: int) -> bool:
     mine, its = onset(knowledge, one), onset(knowledge, other)
     if mine is None or its is None:
         return False
-    return mine[1].age_min > its[1].age_max + YEARS or its[1].age_min > mine[1].age_max + YEARS
+    return ages_apart(mine[1], its[1])
 
 
 def inherits_apart(knowledge: Knowledge, one: int, other: int) -> bool:
@@ -529,7 +544,7 @@ def pairs(knowledge: Knowledge, disease: int, draw: Callable[[str], float], most
 def tells_apart(knowledge: Knowledge, term: int, other: int) -> bool:
     """Whether a telling finding speaks against a disease: denied, or of an organ of which nothing is described."""
     a = annotated(knowledge)
-    if len(a.bringing(term)) > TELLING:
+    if len(a.bringing(term)) > NARROW:
         return False
     if all(a.denies(one, term) == term for one in same(knowledge, other)):
         return True

@@ -18,6 +18,7 @@ from synth_kg.aliases import normal, same_name
 if TYPE_CHECKING:
     from synth.checks import Context
     from synth_kg.annotations import Annotations
+    from synth_kg.tables import Onset
 
 _SEX = {"male": re.compile(r"\bmale patient\b|男性?患者"), "female": re.compile(r"\bfemale patient\b|女性?患者")}
 
@@ -103,6 +104,24 @@ def _inheritance(sample: Sample, context: Context, a: Annotations, disease: int)
             yield fault("an option is no other mode of inheritance", f"options.{letter}", quote=text)
 
 
+def _onset(sample: Sample, context: Context, a: Annotations, disease: int) -> Iterator[Finding]:
+    own = syndromes.onset(context.knowledge, disease)
+    if (
+        own is None
+        or sample.answer.concept != own[1].term
+        or not same_name(sample.answer.text, own[1].named(a.language))
+    ):
+        yield fault("the answer is not when the disease begins", "answer")
+        return
+    rows: dict[str, list[Onset]] = {}
+    for row in context.knowledge.tables.onsets.values():
+        rows.setdefault(normal(row.named(a.language)), []).append(row)
+    for letter, text in wrong_options(sample).items():
+        others = rows.get(normal(text), [])
+        if not others or not all(syndromes.ages_apart(row, own[1]) for row in others):
+            yield fault("an option is no time apart from the answer's", f"options.{letter}", quote=text)
+
+
 def _feature(sample: Sample, context: Context, a: Annotations, disease: int) -> Iterator[Finding]:
     """One feature is the disease's; the others are far from it."""
     knowledge = context.knowledge
@@ -151,6 +170,7 @@ _RULES: dict[tuple[str, str], Callable[[Sample, Context, Annotations, int], Iter
     ("vignette", "syndrome"): _diagnosis,
     ("multihop", "inheritance"): _inheritance,
     ("choice", "inheritance"): _inheritance,
+    ("choice", "onset"): _onset,
     ("choice", "feature"): _feature,
     ("compare", "feature"): _comparison,
 }

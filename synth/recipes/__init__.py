@@ -32,6 +32,7 @@ _RECIPES: dict[tuple[str, str], Recipe] = {
     ("vignette", "syndrome"): syndromes.compose_diagnosis,
     ("multihop", "inheritance"): syndromes.compose_inheritance,
     ("choice", "inheritance"): syndromes.compose_inheritance,
+    ("choice", "onset"): syndromes.compose_onset,
     ("choice", "feature"): syndromes.compose_feature,
     ("compare", "feature"): syndromes.compose_comparison,
     ("explainer", "mechanism"): explainer.compose,

@@ -38,7 +38,7 @@ class RivalFact(NamedTuple):
     letter: str
     shared: tuple[Shown, ...]
     unknown: tuple[str, ...]
-    """Counts of two findings of the stem that it is not described with."""
+    """The count of a finding of the stem that it is not described with."""
     begins: tuple[str, ...]
     """That it begins at another time of life than the stem tells; empty where it does not, or nothing is told."""
     inherits: tuple[str, ...]
@@ -62,12 +62,12 @@ class _Book:
     def shown(self, disease: int, terms: Sequence[int]) -> tuple[Shown, ...]:
         """Findings of a disease: those without a count first, then those of which patients were counted.
 
-        A frequency that is no count is an estimate; it decides what is asked, and no row repeats it.
+        A frequency that is no count of one reference is an estimate; it decides what is asked, and no row repeats it.
         """
         groups: dict[str, list[str]] = {}
         for term in terms:
             ident, told = self.annotation(disease, term)
-            groups.setdefault("counted" if told.counted else "shows", []).append(ident)
+            groups.setdefault("counted" if told.counted and len(told.said) == 1 else "shows", []).append(ident)
         return tuple(Shown(form, tuple(groups[form])) for form in ("shows", "counted") if form in groups)
 
     def few(self, term: int) -> str:
@@ -88,9 +88,14 @@ class _Book:
         return (self.annotation(disease, found[0], "has_inheritance")[0], self.book.record(found[1].ref))
 
     def rival(self, disease: int, terms: Sequence[int], told: Mapping[str, Any], answer: int) -> RivalFact:
-        """Cite what a disease shares with a stem and what it leaves open; of that, what no other left open first."""
+        """Cite what a disease shares with a stem and the farthest of what it leaves open, another for each option."""
         often = [term for term in terms if syndromes.usable(self.knowledge, disease, term)]
-        lacking = sorted(syndromes.missing(self.knowledge, disease, terms), key=self.left.__getitem__)[:2]
+        far = [
+            t
+            for t in syndromes.missing(self.knowledge, disease, terms)
+            if syndromes.untouched(self.knowledge, disease, t)
+        ]
+        lacking = sorted(far, key=lambda term: (self.left[term], len(self.a.bringing(term))))[:1]
         self.left.update(lacking)
         early = told["began"] and syndromes.begins_apart(self.knowledge, disease, answer)
         otherwise = told["inherited"] and syndromes.inherits_apart(self.knowledge, disease, answer)
@@ -224,6 +229,39 @@ def _modes(others: Sequence[Mode], draw: Random) -> list[Mode]:
     if len(chosen) < OFFERED:
         raise NoPlan("too few other modes of inheritance")
     return draw.sample(chosen, OFFERED)
+
+
+def compose_onset(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:
+    """When a disease begins: four times of life with years between the right one and the others."""
+    book, disease = _start(knowledge, spot)
+    a = book.a
+    told = syndromes.onset(knowledge, disease)
+    if told is None:
+        raise NoPlan("the disease has not exactly one time of onset")
+    own = told[1]
+    pool = [row for row in syndromes.other_onsets(knowledge, own) if row.term not in dropped(directives)]
+    if len(pool) < OFFERED:
+        raise NoPlan("too few other times of onset")
+    chosen = draw.sample(pool, OFFERED)
+    order = sorted([own, *chosen], key=lambda row: (row.age_min, row.age_max))
+    letters = {row.term: LETTERS[place] for place, row in enumerate(order)}
+    terms = [a.term(pick) for pick in spot.unit.picks]
+    facts = {
+        "disease": a.name(disease),
+        "clues": [a.text(term) for term in terms],
+        "shown": book.shown(disease, terms),
+        "begins": book.onset(disease),
+        "inherits": book.mode(disease),
+        "time": own.named(a.language),
+        "others": [
+            {"name": row.named(a.language), "letter": letters[row.term], "later": row.age_min >= own.age_max}
+            for row in order
+            if row is not own
+        ],
+    }
+    answer = Answer(text=cap(own.named(a.language)), option=letters[own.term], aliases=(), concept=own.term)
+    entries = [(cap(row.named(a.language)), row.term) for row in order]
+    return _finish(book, spot, answer, entries, facts, terms[0])
 
 
 def compose_feature(knowledge: Knowledge, spot: Spot, draw: Random, directives: Sequence[Directive]) -> Plan:

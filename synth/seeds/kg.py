@@ -45,7 +45,7 @@ genres spend the same set; what is left goes to vignettes."""
 _LISTS = {
     "vignette": ("vignette", "syndrome"),
     "multihop": ("multihop", "syndrome hop"),
-    "choice": ("pathogen", "route", "finding", "drug class", "inheritance", "feature"),
+    "choice": ("pathogen", "route", "finding", "drug class", "inheritance", "onset", "feature"),
     "compare": ("compare", "syndromes"),
 }
 """The lists from which a genre is drawn in turn, where there are several."""

@@ -91,6 +91,7 @@ def units(knowledge: Knowledge, random_seed: int) -> dict[str, Rounds]:
         "syndrome": partial(_stems, genre="vignette"),
         "syndrome hop": partial(_stems, genre="multihop"),
         "inheritance": _modes,
+        "onset": _onsets,
         "feature": _features,
         "syndromes": _pairs,
     }
@@ -128,6 +129,14 @@ def _modes(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
     told = syndromes.findings(knowledge, disease)[:2]
     if told and syndromes.mode(knowledge, disease) and not syndromes.says_mode(a.name(disease)):
         yield Unit("choice", "inheritance", a.ident(disease), tuple(a.ident(term) for term in told))
+
+
+def _onsets(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
+    a = annotated(knowledge)
+    told = syndromes.findings(knowledge, disease)[:2]
+    began = syndromes.onset(knowledge, disease)
+    if told and began and len(syndromes.other_onsets(knowledge, began[1])) >= syndromes.OFFERED:
+        yield Unit("choice", "onset", a.ident(disease), tuple(a.ident(term) for term in told))
 
 
 def _features(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
