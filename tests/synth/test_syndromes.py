@@ -123,8 +123,8 @@ def test_nearly_all_seeds_make_a_row(english: Made, chinese: Made) -> None:
     for made in (english, chinese):
         assert len(made.rows) > 0.95 * SIZE
         assert {(row.genre, row.topic) for row in about(made.rows)} == {
-            ("vignette", "syndrome"), ("multihop", "inheritance"), ("choice", "inheritance"), ("choice", "feature"),
-            ("compare", "feature"),
+            ("vignette", "syndrome"), ("multihop", "inheritance"), ("choice", "inheritance"), ("choice", "onset"),
+            ("choice", "feature"), ("compare", "feature"),
         }  # fmt: skip
         assert len({row.question for row in made.rows}) == len(made.rows)
     assert all(row.topic in ANNOTATED for row in chinese.rows), "the tables are in English"
@@ -199,12 +199,26 @@ def test_only_phenotypes_are_findings(english: Made, raw: Raw) -> None:
 def test_an_inheritance_that_is_asked_for_is_the_only_one_in_the_file(english: Made, chinese: Made, raw: Raw) -> None:
     modes = load_tables().modes
     asked = [row for row in about(english.rows) + about(chinese.rows) if row.topic == "inheritance"]
-    assert len(asked) > 40
+    assert len(asked) > 20
     for row in asked:
         own = next(i.head.name for i in row.seed.evidence if i.head and i.head.id == row.seed.anchor)
         told = {t for (d, t), rows in raw.said.items() if d in raw.names[own] and any(x == "I" for _, x, _ in rows)}
         assert told == {row.answer.concept}
         assert normal(row.answer.text) == normal(modes[row.answer.concept or ""].named(row.language))
+
+
+def test_an_onset_that_is_asked_for_is_the_only_one_of_its_entry(english: Made, chinese: Made, raw: Raw) -> None:
+    onsets = load_tables().onsets
+    asked = [row for row in about(english.rows) + about(chinese.rows) if row.topic == "onset"]
+    assert len(asked) > 5
+    for row in asked:
+        told = {term for (disease, term), _ in raw.said.items() if disease == row.seed.anchor and term in onsets}
+        assert told == {row.answer.concept}
+        own = onsets[row.answer.concept or ""]
+        for letter, text in (row.options or {}).items():
+            others = [o for o in onsets.values() if normal(o.named(row.language)) == normal(text)]
+            apart = all(o.age_min >= own.age_max + 4 or own.age_min >= o.age_max + 4 for o in others)
+            assert apart is (letter != row.answer.option)
 
 
 def test_no_other_option_of_a_vignette_has_its_findings_in_the_file(english: Made, chinese: Made, raw: Raw) -> None:
