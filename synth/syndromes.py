@@ -32,6 +32,8 @@ from synth_kg.tables import Mode, Onset, System
 OFFERED = 3
 MISSED = 2
 """Telling findings of a stem that a disease offered as wrong is not described with, at least."""
+SOME = 3
+"""Features that a disease needs to be named in a row that tells none of them."""
 RICH = 8
 """Features that a disease needs for rows to be about it."""
 KNOWN = 15
@@ -61,7 +63,7 @@ _BAD_NAME = re.compile(
     r"malaria|am[oe]+bi|schistosom|toxoplasm|filari|borreli|rickett|typh|lepro|plague|cholera|mycosis|candid|aspergill|"
     r"cocci|syphilis|measles|rubella|mumps|rabies|tetan|diphther|pertuss|polio|herpes|hepatitis|influenza|sclerosing|"
     r"deficit in|arthritis|colitis|lupus|sclerosis$|diabetes|asthma|psoriasis|hypertension$|obesity|schizo|autism|"
-    r"alzheimer|migraine|common variable",
+    r"activity|alzheimer|migraine|common variable|undefined|graves|platelet disorder|creveld",
     re.I,
 )
 """Names that a question cannot use, that are lists of findings, or that are of illnesses which are not inherited."""
@@ -391,6 +393,8 @@ def mode(knowledge: Knowledge, disease: int) -> tuple[int, Mode] | None:
     found = [(term, knowledge.tables.modes.get(a.ident(term))) for term in told]
     if len(found) != 1 or found[0][1] is None or found[0][0] not in a.values(disease, "has_inheritance"):
         return None
+    if not a.annotation(disease, found[0][0], "has_inheritance").typicality:
+        return None  # one patient or two
     return found[0][0], found[0][1]
 
 
@@ -429,11 +433,12 @@ def other_onsets(knowledge: Knowledge, own: Onset) -> list[Onset]:
 
 
 def onset(knowledge: Knowledge, disease: int) -> tuple[int, Onset] | None:
-    """The one time of onset of a disease; None if there is not exactly one."""
+    """The one time of onset of a disease; None if there is not exactly one, or if it is that of a patient or two."""
     a = annotated(knowledge)
     told = a.values(disease, "has_onset")
     row = knowledge.tables.onsets.get(a.ident(told[0])) if len(told) == 1 else None
-    return (told[0], row) if row is not None else None
+    firm = row is not None and a.annotation(disease, told[0], "has_onset").typicality in _TOLD
+    return (told[0], row) if row is not None and firm else None
 
 
 def begins_apart(knowledge: Knowledge, one: int, other: int) -> bool:

@@ -28,13 +28,15 @@ _INSIDE = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
 _CLASSES_ZH = re.compile(
     r"异常|形态|表型|胎儿|胎盘|孕|妊娠|产前|死亡|猝死|自杀|自残|自伤|过量|[()（）/、，,;；]|疾病$|或|和"
 )
+_PLACE = re.compile(r" of (finger|toe|thumb|hand|limb|scalp|midface|face|skull|tongue|orbit|nose|neck|trunk)\b")
+_MANY = dict.fromkeys(("finger", "toe", "thumb", "hand", "limb"), "s")
 _VOWEL = re.compile(r"[aeio]|u(?!ni|r[eio]|t[eri]|su|bi)|EEG", re.I)
 _LONGEST = 60
 
 
 @cache
 def _nouns() -> dict[str, str]:
-    """Last word of a label -> 'a' (countable) or 's' (worded in the plural)."""
+    """Last word of a label -> 'a' (countable), 's' (worded in the plural) or '=' and its plural."""
     return {row["word"]: row["as"] for row in read_tsv(tables_folder() / "nouns.tsv")}
 
 
@@ -62,8 +64,11 @@ def english(label: str) -> str:
     head = _SPLIT.split(text, maxsplit=1)[0]
     last = head.split()[-1].lower()
     number = _nouns().get(last, "")
+    text = _PLACE.sub(lambda place: f" of the {place[1]}{_MANY.get(place[1], '')}", text)
     if number == "s":
         return f"{head}s{text[len(head) :]}"
+    if number.startswith("="):
+        return f"{head[: -len(last)]}{number[1:]}{text[len(head) :]}"
     if number == "a" and not text.lower().startswith(("cleft ", "multiple ", "absent ", "absence ", "aplasia ")):
         return f"{'an' if _VOWEL.match(text) else 'a'} {text}"
     return text

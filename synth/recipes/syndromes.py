@@ -114,11 +114,16 @@ def _start(knowledge: Knowledge, spot: Spot) -> tuple[_Book, int]:
 
 
 def _finish(
-    book: _Book, spot: Spot, answer: Answer, entries: Sequence[tuple[str, str]], facts: dict[str, Any], first: int
+    book: _Book,
+    spot: Spot,
+    answer: Answer,
+    entries: Sequence[tuple[str, str]],
+    facts: dict[str, Any],
+    first: int | None,
 ) -> Plan:
-    """The plan, its options in the order of `entries` (text, concept)."""
+    """The plan, its options in the order of `entries` (text, concept), in the department of the finding `first`."""
     unit = spot.unit
-    department = syndromes.system_rows(book.knowledge, first)[0][1].department
+    department = "Medical Genetics" if first is None else syndromes.system_rows(book.knowledge, first)[0][1].department
     return Plan(
         recipe=f"syndromes/{unit.genre}_{unit.topic}",
         genre=unit.genre,
@@ -206,7 +211,7 @@ def compose_inheritance(knowledge: Knowledge, spot: Spot, draw: Random, directiv
     terms = [a.term(pick) for pick in spot.unit.picks]
     draw.shuffle(terms)
     facts: dict[str, Any] = {
-        **_stem(book, disease, terms, draw, family=False),
+        **(_stem(book, disease, terms, draw, family=False) if terms else _unseen(book, disease)),
         "mode": own.named(a.language),
         "modes": [
             {"name": mode.named(a.language), "letter": letters[mode.term], "why": book.book.record(mode.ref)}
@@ -218,7 +223,12 @@ def compose_inheritance(knowledge: Knowledge, spot: Spot, draw: Random, directiv
     facts["inherits"] = (book.annotation(disease, term, "has_inheritance")[0], facts["why"])
     answer = Answer(text=cap(own.named(a.language)), option=letters[own.term], aliases=(), concept=own.term)
     entries = [(cap(mode.named(a.language)), mode.term) for mode in order]
-    return _finish(book, spot, answer, entries, facts, terms[0])
+    return _finish(book, spot, answer, entries, facts, terms[0] if terms else None)
+
+
+def _unseen(book: _Book, disease: int) -> dict[str, Any]:
+    """A disease that is named without any of its findings."""
+    return {"disease": book.a.name(disease), "clues": [], "shown": ()}
 
 
 def _modes(others: Sequence[Mode], draw: Random) -> list[Mode]:
