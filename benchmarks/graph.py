@@ -1,10 +1,10 @@
 """Graphs: building one of PrimeKG's shape, and walks, paths and neighbourhoods on it, beside others in one run.
 
-    python benchmarks/graph.py KG.csv [-n 1000000] [--pairs 500] [--peers PYTHON]
+    python benchmarks/graph.py KG.csv [-n 1000000] [--pairs 500] [--peers PYTHON] [--dgl PYTHON]
 
 KG.csv has PrimeKG's columns. Every row is a process of its own; figures are CPU time, the best of several but for the
 builds, since machines are shared. igraph and networkit are rows where `--peers` names an interpreter that has them
-(igraph is GPL, so no environment of this project has it).
+(igraph is GPL, so no environment of this project has it), DGL where `--dgl` does.
 """
 
 from __future__ import annotations
@@ -44,21 +44,25 @@ def main() -> None:
     parser.add_argument("csv", type=Path, metavar="KG.csv")
     parser.add_argument("-n", type=int, default=1_000_000, help="walks of a row")
     parser.add_argument("--pairs", type=int, default=500, help="of a disease and a drug, for paths")
+    parser.add_argument("--dgl", metavar="PYTHON", help="interpreter that has DGL and torch")
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has igraph and networkit")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        graph, pairs = Path(place) / "g", Path(place) / "pairs.npz"
+        graph, pairs, steps = Path(place) / "g", Path(place) / "pairs.npz", Path(place) / "steps.npz"
         ours, usual = measured("build", arguments.csv, graph), measured("networkx", arguments.csv)
         ratio("csv and networkx over ours, CPU", usual["cpu_s"] / ours["cpu_s"], least=8)
         ratio("csv and networkx over ours, peak memory", usual["peak_mb"] / ours["peak_mb"], least=5)
         ratio("resident, MiB", ours["resident_mib"], most=64)
-        walks = measured("walks", graph, arguments.n)
+        walks = measured("walks", graph, arguments.n, steps)
         ratio("opening again, ms", walks["open_ms"], most=50)
         ratio("typed walks, million a CPU second", walks["typed"], least=10)
         ratio("the limit over typed walks", walks["limit"] / walks["typed"], most=2.5)
         ratio("typed walks that die", walks["typed_dead"], most=0)
         ratio("long-tail walks, million a CPU second", walks["long_tail"], least=2)
         ratio("typed walks over a warm dict of lists", walks["typed"] / walks["dict_of_lists"], least=20)
+        if arguments.dgl:
+            other = measured("dgl", steps, python=arguments.dgl)
+            ratio("typed walks over DGL's", walks["typed"] / other["dgl"], least=3)
         paths = measured("paths", graph, arguments.pairs, pairs)
         ratio("a neighbourhood, ms", paths["ego_ms"], most=0.05)
         if arguments.peers:

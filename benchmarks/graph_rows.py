@@ -22,6 +22,7 @@ PATH = (
 )
 SEED = 7
 LISTED = 100_000
+_PARTS = ("base", "pointers", "targets")
 Figures = dict[str, Any]
 
 
@@ -53,8 +54,11 @@ def networkx(table: str) -> Figures:
     return {"cpu_s": time.process_time() - start, "peak_mb": _peak(), **_size(len(graph), graph.number_of_edges())}
 
 
-def walks(folder: str, many: str) -> Figures:
-    """Million walks a CPU second, the best of several: ours in all ways, a dict of lists, and the limit."""
+def walks(folder: str, many: str, shared: str) -> Figures:
+    """Million walks a CPU second, the best of several: ours in all ways, a dict of lists, and the limit.
+
+    The steps of the typed walks and where they begin are left in `shared`, for the row `dgl`.
+    """
     import numpy as np  # noqa: PLC0415
     import pyarrow  # noqa: F401, PLC0415  (so that its import is not counted as opening)
 
@@ -83,9 +87,34 @@ def walks(folder: str, many: str) -> Figures:
         told[f"{name}_dead"] = float((walker.walks(n) < 0).any(axis=1).mean())
         if name == "typed":
             drawn = walker.walks(n)
+            parts = {f"{part}{at}": getattr(hop, part) for at, hop in enumerate(walker.hops) for part in _PARTS}
+            np.savez(shared, starts=drawn[:, 0], nodes=columns.nodes, **parts)
             told["limit"] = n / _limit(walker.hops, drawn, np) / 1e6
             told["dict_of_lists"] = LISTED / _listed(walker.hops) / 1e6
     return told
+
+
+def dgl(shared: str) -> Figures:
+    """DGL's typed walks over the same steps from the same nodes, million a CPU second; one thread."""
+    import dgl  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    data = np.load(shared)
+    steps = sum(name.startswith("base") for name in data.files)
+    edges = {}
+    for at in range(steps):
+        sizes = np.diff(data[f"pointers{at}"])
+        heads = int(data[f"base{at}"]) + np.repeat(np.arange(len(sizes)), sizes)
+        ends = (torch.from_numpy(heads), torch.from_numpy(data[f"targets{at}"].astype(np.int64)))
+        edges[(f"n{at}", f"e{at}", f"n{at + 1}")] = ends
+    graph = dgl.heterograph(edges, num_nodes_dict={f"n{at}": int(data["nodes"]) for at in range(steps + 1)})
+    starts = torch.from_numpy(data["starts"].astype(np.int64))
+    path = [f"e{at}" for at in range(steps)]
+    dgl.sampling.random_walk(graph, starts[:1000], metapath=path)
+    spent = _best(lambda: dgl.sampling.random_walk(graph, starts, metapath=path), 5)
+    return {"dgl": len(starts) / spent / 1e6}
 
 
 def _limit(hops: Any, drawn: Any, np: Any) -> float:

@@ -41,7 +41,13 @@ def print_row(sample: Sample) -> None:
 
 def _said(item: Evidence) -> str:
     if item.type == "edge" and item.head and item.tail:
-        return f"edge: {item.head.name} --{'not ' if item.negated else ''}{item.relation}--> {item.tail.name}"
+        beside = "; ".join(f"{one.frequency} {one.reference}".strip() for one in item.said or ())
+        told = f"edge: {item.head.name} --{'not ' if item.negated else ''}{item.relation}--> {item.tail.name}"
+        return f"{told}, {beside}" if beside else told
+    if item.type == "count" and item.terms and item.result:
+        whose = f" of {item.head.name}" if item.head else ""
+        terms = " and ".join(node.name for node in item.terms)
+        return f"count: {item.result.value:g} {item.result.unit}{whose}: {terms}"
     if item.type == "calculation" and item.inputs and item.result:
         given = ", ".join(f"{q.name} {q.value:g} {q.unit}".strip() for q in item.inputs)
         return f"calculation: {item.formula} of {given} = {item.result.value:g} {item.result.unit}".strip()

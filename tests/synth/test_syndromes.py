@@ -258,6 +258,16 @@ def test_the_proofs_replay(english: Made, chinese: Made) -> None:
     assert main(["verify", str(chinese.run / "accepted.jsonl"), "--kg", str(english.graph)]) == 0
 
 
+def test_a_row_is_shown_with_frequencies_and_counts(english: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    row = next(r for r in english.rows if r.topic == "syndrome" and any(i.type == "count" for i in r.seed.evidence))
+    assert main(["show", str(english.run), row.id]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for item in row.seed.evidence:
+        if item.type == "count" and item.result and item.terms:
+            assert f"count: {item.result.value:g} {item.result.unit}" in shown
+        assert all(said.reference in shown for said in item.said or ())
+
+
 def test_another_graph_does_not_prove_them(english: Made, tmp_path: Path) -> None:
     alone = tmp_path / "rows.jsonl"
     alone.write_bytes((english.run / "accepted.jsonl").read_bytes())
