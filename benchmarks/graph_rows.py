@@ -254,7 +254,7 @@ def _size(nodes: int, statements: int) -> Figures:
 
 
 ROWS: dict[str, Callable[..., Figures]] = {
-    "build": build, "networkx": networkx, "walks": walks, "paths": paths, "peers": peers,
+    "build": build, "networkx": networkx, "walks": walks, "paths": paths, "peers": peers, "dgl": dgl,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -32,8 +32,6 @@ from synth_kg.tables import Mode, Onset, System
 OFFERED = 3
 MISSED = 2
 """Telling findings of a stem that a disease offered as wrong is not described with, at least."""
-SOME = 3
-"""Features that a disease needs to be named in a row that tells none of them."""
 RICH = 8
 """Features that a disease needs for rows to be about it."""
 KNOWN = 15

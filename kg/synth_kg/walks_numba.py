@@ -18,8 +18,6 @@ from synth_kg.hops import Hop
 from synth_kg.random_numpy import M0, M1, W0, W1
 
 BLOCK = 512
-_AHEAD = 2
-"""Records that are looked at beyond the last."""
 _jit: Callable[..., Any] = numba.njit(nogil=True, cache=True)
 _inline: Callable[..., Any] = numba.njit(inline="always")
 _U32, _U64 = np.uint32, np.uint64
@@ -113,7 +111,6 @@ def _drawn(table, pointers, targets, records, totals, ids, out, seed, tries, rep
     entry = np.empty(BLOCK, np.int64)
     number = np.empty(BLOCK, np.uint64)
     spare = np.empty(BLOCK, np.int64)
-    further = np.empty(BLOCK + 1, np.int64)
     weighed = len(totals) > 0
     for begin in range(0, len(out), BLOCK):
         n = min(BLOCK, len(out) - begin)
@@ -151,19 +148,11 @@ def _drawn(table, pointers, targets, records, totals, ids, out, seed, tries, rep
                 if weighed:
                     for z in range(many):
                         entry[z] = spare[z] + np.int64(records[weight + entry[z], 1] >> _HALF)
-                    beyond = np.int64(0)
-                    for z in range(many):  # without a branch, so that no load waits for the one before
-                        picked, wanted = entry[z], number[z]
-                        one = records[picked, 0] <= wanted
-                        two = one & (records[picked + 1, 0] <= wanted)
-                        three = two & (records[picked + 2, 0] <= wanted)
-                        entry[z] = picked + np.int64(one) + np.int64(two) + np.int64(three)
-                        further[beyond] = z
-                        beyond += np.int64(three)
-                    for x in range(beyond):
-                        z = further[x]
-                        while records[entry[z], 0] <= number[z]:
-                            entry[z] += 1
+                    for z in range(many):
+                        picked = entry[z]
+                        while records[picked, 0] <= number[z]:
+                            picked += 1
+                        entry[z] = picked
                 again = 0
                 for z in range(many):
                     j = left[z]
@@ -214,8 +203,7 @@ class Packed:
         """
         if not len(hops[0].sums):
             return np.zeros((0, 2), np.uint64), np.zeros(0, np.uint64)
-        entries = max(w + len(hop.sums) for w, hop in zip(weights, hops, strict=True))
-        records = np.zeros((entries + _AHEAD, 2), np.uint64)
+        records = np.zeros((max(w + len(hop.sums) for w, hop in zip(weights, hops, strict=True)), 2), np.uint64)
         totals = np.zeros(len(self.pointers), np.uint64)
         made: set[tuple[int, int]] = set()
         for hop, place, weight in zip(hops, places, weights, strict=True):

@@ -128,8 +128,11 @@ def _stems(knowledge: Knowledge, disease: int, genre: str) -> Iterator[Unit]:
 def _modes(knowledge: Knowledge, disease: int) -> Iterator[Unit]:
     a = annotated(knowledge)
     told = syndromes.findings(knowledge, disease)[:2]
-    known = told or (a.language == WORDED and len(a.features(disease)) >= syndromes.SOME)
-    if known and syndromes.mode(knowledge, disease) and not syndromes.says_mode(a.name(disease)):
+    if (
+        (told or a.language == WORDED)
+        and syndromes.mode(knowledge, disease)
+        and not syndromes.says_mode(a.name(disease))
+    ):
         yield Unit("choice", "inheritance", a.ident(disease), tuple(a.ident(term) for term in told))
 
 
